@@ -1,0 +1,60 @@
+package event
+
+// Verdict is what a model says of one window.
+type Verdict struct {
+	// Value is in the model's unit: remaining life in grid steps, or a forecast's error in standard deviations.
+	Value float32
+	// Risk is between 0 (nothing to see) and 1 (pull the cord); assets are ranked by it.
+	Risk float32
+}
+
+// Score is a Verdict with all that is needed to find its cause again.
+type Score struct {
+	Verdict
+	Pipeline string
+	Asset    string
+	// Start and End bound the window in event time, Unix nanoseconds: the first slot's begin and the last slot's end.
+	Start, End int64
+	// Version names the model.
+	Version string
+	// Position is the record that completed the window.
+	Position
+	// Latency is from the arrival of that record to the verdict, nanoseconds; ScoredAt is the verdict's wall-clock time, Unix nanoseconds. Two
+	// runs over the same records differ in these two fields and in nothing else.
+	Latency  int64
+	ScoredAt int64
+}
+
+// DeadLetter is a record that could not be used, whole, with the reason.
+type DeadLetter struct {
+	Record
+	Pipeline string
+	// Reason is one of the Reason constants; Detail says what was wrong in words that name the field and what to do.
+	Reason string
+	Detail string
+}
+
+// Why records end as dead letters.
+const (
+	ReasonMalformed = "malformed" // cannot be parsed, or lacks a field the pipeline names
+	ReasonLate      = "late"      // older than the allowed lateness
+	ReasonFuture    = "future"    // event time too far ahead of the record's own timestamp
+	ReasonAncient   = "ancient"   // event time before the earliest the pipeline accepts
+	ReasonRefused   = "refused"   // refused by ClickHouse
+)
+
+// Label is the truth about an asset, told after the fact.
+type Label struct {
+	Position
+	Pipeline string
+	Asset    string
+	// Time is when it happened, in event time, Unix nanoseconds.
+	Time int64
+	// Kind says what happened: KindFailure, or any word a task knows.
+	Kind string
+	// Value is for kinds that carry a number; NaN otherwise.
+	Value float64
+}
+
+// KindFailure marks the end of an asset's life.
+const KindFailure = "failure"

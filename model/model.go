@@ -1,0 +1,104 @@
+// Package model knows what a model is and which one is live: an ONNX file that carries its own feature recipe, signature, task and lineage,
+// and a registry of versions.
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"andon/model/onnx"
+)
+
+// Task is what a model's outputs mean.
+type Task string
+
+// The tasks.
+const (
+	// RemainingLife: value is the remaining life in grid steps, risk the probability that it is at most Meta.Horizon steps.
+	RemainingLife Task = "remaining-life"
+	// Anomaly: value is the forecast's error in standard deviations of the training errors, risk its size between 0 and 1.
+	Anomaly Task = "anomaly"
+)
+
+// The names of the tensors of a scoring model: Input is float32 [batch, length, channels]; Value and Risk are float32 [batch, 1].
+const (
+	Input = "window"
+	Value = "value"
+	Risk  = "risk"
+)
+
+// Meta is what the file says about itself.
+type Meta struct {
+	Pipeline string `json:"pipeline"`
+	Task     Task   `json:"task"`
+	Recipe   Recipe `json:"recipe"`
+	// Unit is the value's unit, for people: "cycles", "sd".
+	Unit string `json:"unit"`
+	// Horizon is the number of grid steps that the risk of a RemainingLife model speaks of.
+	Horizon int                `json:"horizon,omitempty"`
+	Network string             `json:"network"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Lineage Lineage            `json:"lineage"`
+}
+
+// Lineage says where a model came from, so that it can be made again.
+type Lineage struct {
+	Run string `json:"run"`
+	// Query is the ClickHouse query that gave the training rows; Digest is the SHA-256 of the windows and targets it became.
+	Query   string    `json:"query,omitempty"`
+	Digest  string    `json:"digest,omitempty"`
+	Windows int       `json:"windows,omitempty"`
+	Assets  int       `json:"assets,omitempty"`
+	Seed    uint64    `json:"seed"`
+	Code    string    `json:"code,omitempty"`
+	Trained time.Time `json:"trained"`
+	Seconds float64   `json:"seconds,omitempty"`
+}
+
+// Model is one immutable version.
+type Model struct {
+	Meta
+	// Version is the first 12 hexadecimal digits of the file's SHA-256.
+	Version string
+	// ONNX is the whole file.
+	ONNX []byte
+}
+
+const metaKey = "andon.model"
+
+// Seal writes meta into an ONNX file that has no metadata of ours yet, and returns the model.
+func Seal(file []byte, meta Meta) (*Model, error) {
+	if err := meta.Recipe.Validate(); err != nil {
+		return nil, fmt.Errorf("seal model of %s: %w", meta.Pipeline, err)
+	}
+	js, err := json.Marshal(meta)
+	if err != nil {
+		return nil, fmt.Errorf("seal model of %s: %w", meta.Pipeline, err)
+	}
+	return Parse(onnx.AppendMetadata(file, metaKey, string(js)))
+}
+
+// Parse reads a model from an ONNX file's bytes, which it keeps.
+func Parse(file []byte) (*Model, error) {
+	props, err := onnx.Metadata(file)
+	if err != nil {
+		return nil, fmt.Errorf("parse model: %w", err)
+	}
+	js, ok := props[metaKey]
+	if !ok {
+		return nil, fmt.Errorf("parse model: the ONNX file has no %q metadata, which tells its pipeline, task and feature recipe", metaKey)
+	}
+	m := &Model{ONNX: file}
+	if err := json.Unmarshal([]byte(js), &m.Meta); err != nil {
+		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
+	}
+	if err := m.Recipe.Validate(); err != nil {
+		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
+	}
+	sum := sha256.Sum256(file)
+	m.Version = hex.EncodeToString(sum[:6])
+	return m, nil
+}
