@@ -1,0 +1,60 @@
+# Andon's verbs. Bare `make` lists them. Everything that is fetched is pinned: Go modules by go.sum, npm packages by package-lock.json.
+SHELL := /bin/sh
+GO ?= go
+export CGO_ENABLED := 1
+
+.PHONY: help run build deps deps-libs deps-ui deps-browser test check fmt vet lint imports ui bench clean
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: build ## fetch what is missing, build, and start the appliance with the demo fleet flowing
+	@bin/andon up --demo
+
+build: deps-libs ui ## build bin/andon with its console
+	@echo "building bin/andon"
+	@$(GO) build -trimpath -ldflags "-X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo unknown)" -o bin/andon .
+
+deps: deps-libs deps-ui deps-browser ## fetch all that building and testing need
+	@$(GO) mod download
+
+deps-libs: lib/.complete
+lib/.complete: deploy/libs/package-lock.json deploy/libs/fetch.sh
+	@sh deploy/libs/fetch.sh lib
+
+deps-ui: console/ui/node_modules/.complete
+console/ui/node_modules/.complete: console/ui/package-lock.json
+	@echo "fetching the console's npm packages"
+	@npm ci --prefix console/ui --no-audit --no-fund --loglevel=error
+	@touch $@
+
+deps-browser: ## Chromium for the console's tests, from the system's package manager
+	@sh deploy/libs/browser.sh
+
+UI_SOURCES := $(shell find console/ui -path console/ui/node_modules -prune -o -path console/ui/dist -prune -o -type f -print 2>/dev/null)
+ui: console/ui/dist/index.html
+console/ui/dist/index.html: $(UI_SOURCES) | deps-ui
+	@echo "building the console's page"
+	@npm run --silent --prefix console/ui build
+
+test: deps ui ## run all tests
+	@$(GO) test ./...
+
+check: deps ui fmt vet lint imports ## what CI runs: format, vet, lint, import rule, tests with the race detector, clean tree
+	@$(GO) test -race -timeout 20m ./...
+	@sh deploy/clean-tree.sh
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: run 'gofmt -w' on:"; echo "$$out"; exit 1; }
+vet:
+	@$(GO) vet ./...
+lint:
+	@$(GO) tool staticcheck ./...
+	@npm run --silent --prefix console/ui lint
+imports:
+	@$(GO) test -count=1 -run TestImports .
+
+bench: build ## the benchmarks; what each shows is in bench/README.md
+	@sh bench/run.sh
+
+clean: ## remove what was built; the fetched libraries stay
+	@rm -rf bin console/ui/dist

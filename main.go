@@ -1,0 +1,4 @@
+// Command andon is the whole appliance: see README.md.
+package main
+
+func main() {}
