@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser test check fmt vet lint imports ui bench clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test check fmt vet lint imports ui bench clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -29,6 +29,9 @@ console/ui/node_modules/.complete: console/ui/package-lock.json
 
 deps-browser: ## Chromium for the console's tests, from the system's package manager
 	@sh deploy/libs/browser.sh
+
+deps-kafka: ## Apache Kafka from Maven Central, for the tests against a real broker
+	@sh deploy/kafka/fetch.sh lib/kafka
 
 UI_SOURCES := $(shell find console/ui -path console/ui/node_modules -prune -o -path console/ui/dist -prune -o -type f -print 2>/dev/null)
 ui: console/ui/dist/index.html
