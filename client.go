@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"andon/event"
+)
+
+// call sends one request to a running appliance's API and decodes the answer into out. An error carries the appliance's own words.
+func call(ctx context.Context, method, url string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		js, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(js)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return usage(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return environment(fmt.Errorf("the appliance does not answer: %w", err))
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		return environment(fmt.Errorf("read the appliance's answer: %w", err))
+	}
+	if res.StatusCode/100 != 2 {
+		var said struct {
+			Error string `json:"error"`
+		}
+		if json.Unmarshal(data, &said) == nil && said.Error != "" {
+			return fmt.Errorf("%s", said.Error)
+		}
+		return fmt.Errorf("%s %s: %s: %s", method, url, res.Status, bytes.TrimSpace(data))
+	}
+	if out == nil {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(out)
+}
+
+// printTable writes a table for people: columns aligned, one line a row.
+func printTable(w io.Writer, t *event.Table) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, strings.Join(t.Columns, "\t"))
+	rule := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		rule[i] = strings.Repeat("─", max(1, utf8.RuneCountInString(c)))
+	}
+	fmt.Fprintln(tw, strings.Join(rule, "\t"))
+	for _, row := range t.Rows {
+		cells := make([]string, len(row))
+		for i, v := range row {
+			cells[i] = cell(v)
+		}
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
+	}
+	return tw.Flush()
+}
+
+// cell writes one value on one line: a tab or a newline inside would break the table.
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "NULL"
+	case string:
+		return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`).Replace(v)
+	case json.Number:
+		return v.String()
+	case []any, map[string]any:
+		js, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Sprint(v)
+		}
+		return string(js)
+	}
+	return fmt.Sprint(v)
+}
