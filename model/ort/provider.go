@@ -1,0 +1,45 @@
+package ort
+
+import (
+	"fmt"
+	"strconv"
+
+	onnx "github.com/yalue/onnxruntime_go"
+)
+
+// Provider is where a model runs.
+type Provider string
+
+// The providers; the zero value of Provider means CPU.
+const (
+	CPU  Provider = "cpu"
+	CUDA Provider = "cuda"
+)
+
+// appendProvider adds what Options ask for. Each step can be the first to notice that CUDA cannot work here: a library without it at the first, missing CUDA
+// libraries at the second, a missing driver only when the session is made or runs.
+func appendProvider(so *onnx.SessionOptions, o *Options) error {
+	switch o.Provider {
+	case CPU:
+		return nil
+	case CUDA:
+	default:
+		return fmt.Errorf("provider %q is not known", string(o.Provider))
+	}
+	cuda, err := onnx.NewCUDAProviderOptions()
+	if err != nil {
+		return fmt.Errorf("use CUDA: this build of ONNX Runtime has no CUDA: %w", cause(err))
+	}
+	defer cuda.Destroy() //nolint:errcheck // fails only when destroyed twice
+	settings := map[string]string{"device_id": strconv.Itoa(o.Device)}
+	if o.DeviceMemory > 0 {
+		settings["gpu_mem_limit"] = strconv.FormatInt(o.DeviceMemory, 10)
+	}
+	if err := cuda.Update(settings); err != nil {
+		return fmt.Errorf("use CUDA device %d: %w", o.Device, cause(err))
+	}
+	if err := so.AppendExecutionProviderCUDA(cuda); err != nil {
+		return fmt.Errorf("use CUDA device %d: %w", o.Device, cause(err))
+	}
+	return nil
+}

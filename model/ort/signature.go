@@ -1,0 +1,168 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Type is the type of a tensor's elements, numbered as in ONNX's TensorProto.DataType.
+type Type int32
+
+// The types that Tensor can hold.
+const (
+	Float32 Type = 1
+	Int64   Type = 7
+)
+
+// String names the type as ONNX does.
+func (t Type) String() string {
+	names := [...]string{"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "double",
+		"uint32", "uint64", "complex64", "complex128", "bfloat16"}
+	if t >= 0 && int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("type %d", int32(t))
+}
+
+// Port is one input or output as the file declares it.
+type Port struct {
+	Name string
+	// Type is 0 when the port is not a tensor.
+	Type Type
+	// Shape has -1 for a dimension that is free; it is nil when the file does not say, and empty for a scalar.
+	Shape []int64
+}
+
+// String writes the port as an error shows it: window float[-1 30 29].
+func (p Port) String() string {
+	if p.Type == 0 {
+		return p.Name + " (not a tensor)"
+	}
+	if p.Shape == nil {
+		return fmt.Sprintf("%s %v of unknown shape", p.Name, p.Type)
+	}
+	return fmt.Sprintf("%s %v%v", p.Name, p.Type, p.Shape)
+}
+
+// Signature returns the inputs and outputs that an ONNX file declares, in its order, without loading it; weights are not inputs. Needs no Open.
+func Signature(file []byte) (inputs, outputs []Port, err error) {
+	graph := []byte(nil)
+	err = each(file, func(n protowire.Number, v []byte, _ uint64) error {
+		if n == 7 { // ModelProto.graph
+			graph = v
+		}
+		return nil
+	})
+	if err == nil && graph == nil {
+		err = errors.New("it holds no graph")
+	}
+	weights := map[string]bool{}
+	if err == nil {
+		err = each(graph, func(n protowire.Number, v []byte, _ uint64) error {
+			switch n { // of GraphProto
+			case 5:
+				return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+					if n == 8 { // TensorProto.name
+						weights[string(v)] = true
+					}
+					return nil
+				})
+			case 11, 12:
+				p, err := port(v)
+				if err != nil {
+					return err
+				}
+				if n == 11 {
+					inputs = append(inputs, p)
+				} else {
+					outputs = append(outputs, p)
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("not an ONNX file: %w", err)
+	}
+	kept := inputs[:0]
+	for _, p := range inputs {
+		if !weights[p.Name] {
+			kept = append(kept, p)
+		}
+	}
+	return kept, outputs, nil
+}
+
+// port reads a ValueInfoProto.
+func port(b []byte) (p Port, err error) {
+	err = each(b, func(n protowire.Number, v []byte, _ uint64) error {
+		switch n {
+		case 1:
+			p.Name = string(v)
+		case 2: // TypeProto
+			return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+				if n != 1 { // TypeProto.tensor_type
+					return nil
+				}
+				return each(v, func(n protowire.Number, v []byte, x uint64) error {
+					switch n {
+					case 1:
+						p.Type = Type(x) //nolint:gosec // a type that is no int32 is none we know
+					case 2: // TensorShapeProto
+						p.Shape = []int64{}
+						return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+							d := int64(-1)
+							err := each(v, func(n protowire.Number, _ []byte, x uint64) error {
+								if n == 1 {
+									d = int64(x) //nolint:gosec // protobuf's int64 comes in two's complement
+								}
+								return nil
+							})
+							if n == 1 {
+								p.Shape = append(p.Shape, max(d, -1))
+							}
+							return err
+						})
+					}
+					return nil
+				})
+			})
+		}
+		return nil
+	})
+	return p, err
+}
+
+// each calls f for every field of a protobuf message: v is set for a length-delimited field, x for a number.
+func each(b []byte, f func(n protowire.Number, v []byte, x uint64) error) error {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		var v []byte
+		var x uint64
+		switch typ {
+		case protowire.BytesType:
+			v, n = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			x, n = protowire.ConsumeVarint(b)
+		default:
+			n = protowire.ConsumeFieldValue(num, typ, b)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		if typ != protowire.BytesType && typ != protowire.VarintType {
+			continue
+		}
+		if err := f(num, v, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
