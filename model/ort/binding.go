@@ -74,7 +74,7 @@ func (b *Binding) Run() error {
 func (b *Binding) Close() {
 	b.closed = true
 	if b.b != nil {
-		b.b.Destroy() //nolint:errcheck // it only releases memory and always returns nil
+		b.b.Destroy()
 		b.b = nil
 	}
 }

@@ -30,7 +30,7 @@ func appendProvider(so *onnx.SessionOptions, o *Options) error {
 	if err != nil {
 		return fmt.Errorf("use CUDA: this build of ONNX Runtime has no CUDA: %w", cause(err))
 	}
-	defer cuda.Destroy() //nolint:errcheck // fails only when destroyed twice
+	defer cuda.Destroy()
 	settings := map[string]string{"device_id": strconv.Itoa(o.Device)}
 	if o.DeviceMemory > 0 {
 		settings["gpu_mem_limit"] = strconv.FormatInt(o.DeviceMemory, 10)

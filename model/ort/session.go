@@ -91,7 +91,7 @@ func (s *Session) open(file []byte, o *Options) error {
 	if err != nil {
 		return err
 	}
-	defer so.Destroy() //nolint:errcheck // fails only when destroyed twice
+	defer so.Destroy()
 	s.provider = o.Provider
 	s.s, err = onnx.NewDynamicAdvancedSessionWithONNXData(file, names(s.inputs), names(s.outputs), so)
 	if err != nil {
@@ -127,7 +127,7 @@ func sessionOptions(o *Options) (*onnx.SessionOptions, error) {
 		err = appendProvider(so, o)
 	}
 	if err != nil {
-		so.Destroy() //nolint:errcheck // fails only when destroyed twice
+		so.Destroy()
 		return nil, err
 	}
 	return so, nil
@@ -174,7 +174,7 @@ func (s *Session) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.s != nil {
-		s.s.Destroy() //nolint:errcheck // it only releases memory and always returns nil
+		s.s.Destroy()
 		s.s = nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"andon/model/onnx"
 	"andon/model/ort"
 	"andon/model/ort/orttest"
 )
@@ -62,14 +63,14 @@ func TestRun(t *testing.T) {
 // A scalar's element must be shared both ways, run after run.
 func TestScalars(t *testing.T) {
 	orttest.Open(t)
-	var g orttest.Graph
-	g.Input("a", ort.Float32)
-	g.Input("n", ort.Int64, 2)
-	g.Output("twice", ort.Float32)
-	g.Output("m", ort.Int64, 2)
+	g := onnx.NewGraph("scalars")
+	g.Input("a", onnx.Float)
+	g.Input("n", onnx.Int64, onnx.Fixed(2)...)
+	g.Output("twice", onnx.Float)
+	g.Output("m", onnx.Int64, onnx.Fixed(2)...)
 	g.Node("Add", []string{"a", "a"}, []string{"twice"})
 	g.Node("Neg", []string{"n"}, []string{"m"})
-	s := session(t, g.File(), ort.Options{Outputs: []string{"m", "twice"}})
+	s := session(t, g.Model(), ort.Options{Outputs: []string{"m", "twice"}})
 	a, n, twice, m := tensor[float32](t), tensor[int64](t, 2), tensor[float32](t), tensor[int64](t, 2)
 	for i := range 3 {
 		a.Data()[0], n.Data()[1] = float32(i)+0.5, int64(i)
@@ -167,12 +168,11 @@ func TestRunErrors(t *testing.T) {
 func TestBrokenFiles(t *testing.T) {
 	orttest.Open(t)
 	good := orttest.GRU(5, 3, 4, 1, 1)
-	var noInput, unknown orttest.Graph
-	noInput.Output("y", ort.Float32)
-	noInput.Floats("y0", []float32{1})
-	noInput.Node("Identity", []string{"y0"}, []string{"y"})
-	unknown.Input("x", ort.Float32, 1)
-	unknown.Output("y", ort.Float32, 1)
+	noInput, unknown := onnx.NewGraph("no input"), onnx.NewGraph("unknown")
+	noInput.Output("y", onnx.Float)
+	noInput.Node("Identity", []string{noInput.Floats("y0", nil, []float32{1})}, []string{"y"})
+	unknown.Input("x", onnx.Float, onnx.Fixed(1)...)
+	unknown.Output("y", onnx.Float, onnx.Fixed(1)...)
 	unknown.Node("Frobnicate", []string{"x"}, []string{"y"})
 	bad := func(name string, file []byte, o ort.Options, want string) {
 		t.Helper()
@@ -186,8 +186,8 @@ func TestBrokenFiles(t *testing.T) {
 	}
 	bad("empty", nil, ort.Options{}, "holds no graph")
 	bad("text", []byte("this is no model"), ort.Options{}, "not an ONNX file")
-	bad("no input", noInput.File(), ort.Options{}, "no input")
-	bad("unknown operator", unknown.File(), ort.Options{}, "Frobnicate")
+	bad("no input", noInput.Model(), ort.Options{}, "no input")
+	bad("unknown operator", unknown.Model(), ort.Options{}, "Frobnicate")
 	bad("unknown output", good, ort.Options{Outputs: []string{"speed"}}, `no output "speed"; it has [value risk]`)
 	bad("unknown provider", good, ort.Options{Provider: "tpu"}, `provider "tpu"`)
 	for n := 1; n < len(good); n += 7 {

@@ -5,32 +5,15 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"andon/model/onnx"
 )
-
-// Type is the type of a tensor's elements, numbered as in ONNX's TensorProto.DataType.
-type Type int32
-
-// The types that Tensor can hold.
-const (
-	Float32 Type = 1
-	Int64   Type = 7
-)
-
-// String names the type as ONNX does.
-func (t Type) String() string {
-	names := [...]string{"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "double",
-		"uint32", "uint64", "complex64", "complex128", "bfloat16"}
-	if t >= 0 && int(t) < len(names) {
-		return names[t]
-	}
-	return fmt.Sprintf("type %d", int32(t))
-}
 
 // Port is one input or output as the file declares it.
 type Port struct {
 	Name string
 	// Type is 0 when the port is not a tensor.
-	Type Type
+	Type onnx.Type
 	// Shape has -1 for a dimension that is free; it is nil when the file does not say, and empty for a scalar.
 	Shape []int64
 }
@@ -41,9 +24,19 @@ func (p Port) String() string {
 		return p.Name + " (not a tensor)"
 	}
 	if p.Shape == nil {
-		return fmt.Sprintf("%s %v of unknown shape", p.Name, p.Type)
+		return fmt.Sprintf("%s %s of unknown shape", p.Name, typeName(p.Type))
 	}
-	return fmt.Sprintf("%s %v%v", p.Name, p.Type, p.Shape)
+	return fmt.Sprintf("%s %s%v", p.Name, typeName(p.Type), p.Shape)
+}
+
+// typeName names an element type as ONNX does.
+func typeName(t onnx.Type) string {
+	names := [...]string{"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "double",
+		"uint32", "uint64", "complex64", "complex128", "bfloat16"}
+	if t >= 0 && int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("type %d", int32(t))
 }
 
 // Signature returns the inputs and outputs that an ONNX file declares, in its order, without loading it; weights are not inputs. Needs no Open.
@@ -109,14 +102,14 @@ func port(b []byte) (p Port, err error) {
 				return each(v, func(n protowire.Number, v []byte, x uint64) error {
 					switch n {
 					case 1:
-						p.Type = Type(x) //nolint:gosec // a type that is no int32 is none we know
+						p.Type = onnx.Type(x)
 					case 2: // TensorShapeProto
 						p.Shape = []int64{}
 						return each(v, func(n protowire.Number, v []byte, _ uint64) error {
 							d := int64(-1)
 							err := each(v, func(n protowire.Number, _ []byte, x uint64) error {
 								if n == 1 {
-									d = int64(x) //nolint:gosec // protobuf's int64 comes in two's complement
+									d = int64(x)
 								}
 								return nil
 							})

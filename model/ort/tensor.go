@@ -101,7 +101,7 @@ func (t *Tensor[T]) Close() {
 	if t.v == nil {
 		return
 	}
-	t.v.Destroy() //nolint:errcheck // it only releases memory and always returns nil
+	t.v.Destroy()
 	t.pin.Unpin()
 	t.v, t.data = nil, nil
 }
