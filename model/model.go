@@ -98,7 +98,11 @@ func Parse(file []byte) (*Model, error) {
 	if err := m.Recipe.Validate(); err != nil {
 		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
 	}
-	sum := sha256.Sum256(file)
-	m.Version = hex.EncodeToString(sum[:6])
+	m.Version = versionOf(file)
 	return m, nil
+}
+
+func versionOf(file []byte) string {
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:6])
 }

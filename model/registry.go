@@ -1,0 +1,292 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Alias is a name that points at one version of a pipeline's model.
+type Alias string
+
+// The aliases.
+const (
+	Champion   Alias = "champion"   // its scores count
+	Challenger Alias = "challenger" // made, and not yet judged
+	Shadow     Alias = "shadow"     // scores the same windows and never acts
+)
+
+// ErrUnknown is returned for a pipeline's version that the registry does not hold.
+var ErrUnknown = errors.New("no such model in the registry")
+
+// Move is one change of an alias: who or what made it, and why.
+type Move struct {
+	Pipeline string    `json:"pipeline"`
+	Alias    Alias     `json:"alias"`
+	From     string    `json:"from,omitempty"` // the version before; empty for the first
+	To       string    `json:"to"`
+	Who      string    `json:"who"`
+	Why      string    `json:"why"`
+	Time     time.Time `json:"time"`
+}
+
+// Info describes one version without its file.
+type Info struct {
+	Meta
+	Version string
+	// Bytes is the size of the file.
+	Bytes   int64
+	Added   time.Time
+	Aliases []Alias
+}
+
+type aliasKey struct {
+	pipeline string
+	alias    Alias
+}
+
+// Registry keeps models in a folder:
+//
+//	<dir>/<pipeline>/<version>/model.onnx   immutable; checked against the version, which is its digest
+//	<dir>/<pipeline>/aliases.json           which version each alias names, and the move that made it so; replaced whole
+//	<dir>/<pipeline>/history.jsonl          every move, one a line, appended
+//
+// All methods are safe for concurrent use. One process owns the folder at a time.
+type Registry struct {
+	dir    string
+	faults []error
+
+	// live is replaced whole, so that readers need no lock.
+	live atomic.Pointer[map[aliasKey]*Model]
+
+	// moving orders whole moves, hooks included; it comes before mu, which guards what follows.
+	moving    sync.Mutex
+	mu        sync.Mutex
+	infos     map[string]map[string]Info // by pipeline and version, without Aliases
+	markers   map[aliasKey]Move
+	prepare   []func(context.Context, *Model) error
+	onChanges []func(Move)
+}
+
+// Open reads the registry's folder, or makes it. What is torn, corrupted or missing is left as it lies, skipped, and told by Faults; an error is returned
+// only when the folder itself cannot be used.
+func Open(dir string) (*Registry, error) {
+	r := &Registry{dir: dir, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}}
+	if err := r.read(); err != nil {
+		return nil, fmt.Errorf("open model registry %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+// Faults returns what Open had to skip, each naming the file and what to do.
+func (r *Registry) Faults() []error { return r.faults }
+
+// Prepare adds a hook that runs before an alias moves, outside of any lock but the one that orders moves: an error refuses the move, and the old version
+// stays. The scorer loads the model here, so that the switch finds it warm. A hook must not move an alias itself.
+func (r *Registry) Prepare(f func(ctx context.Context, m *Model) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prepare = append(r.prepare, f)
+}
+
+// OnChange adds a function that is told of every move once it is made, in order. It must be short and must not move an alias itself.
+func (r *Registry) OnChange(f func(Move)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onChanges = append(r.onChanges, f)
+}
+
+// Live returns the champion of a pipeline, or nil. It takes no lock.
+func (r *Registry) Live(pipeline string) *Model { return r.Named(pipeline, Champion) }
+
+// Named returns the model that an alias points at, or nil. It takes no lock.
+func (r *Registry) Named(pipeline string, alias Alias) *Model {
+	return (*r.live.Load())[aliasKey{pipeline, alias}]
+}
+
+// Add stores a new version durably. A version that is there already is left as it is; adding moves no alias.
+func (r *Registry) Add(m *Model) error {
+	if err := r.add(m); err != nil {
+		return fmt.Errorf("add model %s of %s: %w", m.Version, m.Pipeline, err)
+	}
+	return nil
+}
+
+func (r *Registry) add(m *Model) error {
+	if !pipelineName.MatchString(m.Pipeline) {
+		return fmt.Errorf("%q is not a pipeline's name: use letters, digits, dots, dashes and underscores", m.Pipeline)
+	}
+	if v := versionOf(m.ONNX); v != m.Version {
+		return fmt.Errorf("the file's digest gives version %s: the model was changed after it was parsed", v)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.infos[m.Pipeline][m.Version]; ok {
+		return nil
+	}
+	added, err := r.writeModel(m)
+	if err != nil {
+		return err
+	}
+	r.keepInfoLocked(m, added)
+	return nil
+}
+
+func (r *Registry) keepInfoLocked(m *Model, added time.Time) {
+	if r.infos[m.Pipeline] == nil {
+		r.infos[m.Pipeline] = map[string]Info{}
+	}
+	r.infos[m.Pipeline][m.Version] = Info{Meta: m.Meta, Version: m.Version, Bytes: int64(len(m.ONNX)), Added: added}
+}
+
+// Get reads one version from disk, unless an alias holds it in memory. The error is ErrUnknown, or says what is wrong with the file.
+func (r *Registry) Get(pipeline, version string) (*Model, error) {
+	r.mu.Lock()
+	_, ok := r.infos[pipeline][version]
+	r.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("get model %s of %s: %w", version, pipeline, ErrUnknown)
+	}
+	for key, m := range *r.live.Load() {
+		if key.pipeline == pipeline && m.Version == version {
+			return m, nil
+		}
+	}
+	m, _, err := r.readModel(pipeline, version)
+	if err != nil {
+		return nil, fmt.Errorf("get model %s of %s: %w", version, pipeline, err)
+	}
+	return m, nil
+}
+
+// List returns a pipeline's versions, newest first.
+func (r *Registry) List(pipeline string) []Info {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := slices.Collect(maps.Values(r.infos[pipeline]))
+	for i := range list {
+		list[i].Aliases = r.aliasesLocked(pipeline, list[i].Version)
+	}
+	slices.SortFunc(list, func(a, b Info) int {
+		if c := b.Added.Compare(a.Added); c != 0 {
+			return c
+		}
+		return b.Lineage.Trained.Compare(a.Lineage.Trained)
+	})
+	return list
+}
+
+// Pipelines returns the names of the pipelines that have models, sorted.
+func (r *Registry) Pipelines() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.infos))
+}
+
+// Aliases returns the aliases that point at a version.
+func (r *Registry) Aliases(pipeline, version string) []Alias {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.aliasesLocked(pipeline, version)
+}
+
+func (r *Registry) aliasesLocked(pipeline, version string) []Alias {
+	var list []Alias
+	for _, a := range []Alias{Champion, Challenger, Shadow} {
+		if mv, ok := r.markers[aliasKey{pipeline, a}]; ok && mv.To == version {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Promote makes a version the pipeline's champion: it is prepared, then the marker moves on disk, then Live returns it.
+func (r *Registry) Promote(pipeline, version, who, why string) error {
+	return r.Move(context.Background(), pipeline, Champion, version, who, why)
+}
+
+// Move points an alias at a version. After an error the alias is where it was; only when the error comes from writing history is the move made and merely not
+// yet in the history, which the next Open mends. Moving an alias to where it is does nothing.
+func (r *Registry) Move(ctx context.Context, pipeline string, alias Alias, version, who, why string) error {
+	if err := r.move(ctx, Move{Pipeline: pipeline, Alias: alias, To: version, Who: who, Why: why}); err != nil {
+		return fmt.Errorf("make %s the %s of %s: %w", version, alias, pipeline, err)
+	}
+	return nil
+}
+
+func (r *Registry) move(ctx context.Context, mv Move) error {
+	if mv.Alias != Champion && mv.Alias != Challenger && mv.Alias != Shadow {
+		return fmt.Errorf("%q is not an alias: use champion, challenger or shadow", mv.Alias)
+	}
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	m, err := r.Get(mv.Pipeline, mv.To)
+	if err != nil {
+		return err
+	}
+	key := aliasKey{mv.Pipeline, mv.Alias}
+	r.mu.Lock()
+	mv.From = r.markers[key].To
+	prepare, onChanges := slices.Clone(r.prepare), slices.Clone(r.onChanges)
+	r.mu.Unlock()
+	if mv.From == mv.To && r.Named(mv.Pipeline, mv.Alias) != nil {
+		return nil
+	}
+	for _, f := range prepare {
+		if err := f(ctx, m); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
+	mv.Time = time.Now().UTC().Round(0)
+	err = r.commit(key, mv, m)
+	if errors.Is(err, errMarker) {
+		return err
+	}
+	for _, f := range onChanges {
+		f(mv)
+	}
+	return err
+}
+
+// commit moves the marker on disk, then in memory, then tells history.
+func (r *Registry) commit(key aliasKey, mv Move, m *Model) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	markers := map[Alias]Move{key.alias: mv}
+	for k, old := range r.markers {
+		if k.pipeline == key.pipeline && k.alias != key.alias {
+			markers[k.alias] = old
+		}
+	}
+	if err := r.writeMarkers(key.pipeline, markers); err != nil {
+		return fmt.Errorf("%w: %w", errMarker, err)
+	}
+	r.markers[key] = mv
+	live := maps.Clone(*r.live.Load())
+	live[key] = m
+	r.live.Store(&live)
+	return r.appendHistory(mv)
+}
+
+// History returns a pipeline's moves, oldest first.
+func (r *Registry) History(pipeline string) ([]Move, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	moves, err := r.readHistory(pipeline)
+	if err != nil {
+		return nil, fmt.Errorf("read history of %s: %w", pipeline, err)
+	}
+	return moves, nil
+}
+
+// errMarker tells that a move was not made.
+var errMarker = errors.New("write aliases")
+
+// pipelineName keeps a name that came in a file from leading out of the registry's folder.
+var pipelineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)

@@ -1,0 +1,247 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The names of files in the registry's folder. A temporary file is never read: a crash leaves it, the next Open removes it.
+const (
+	modelFile   = "model.onnx"
+	markerFile  = "aliases.json"
+	historyFile = "history.jsonl"
+	tempPrefix  = ".tmp-"
+)
+
+// read fills an empty registry from its folder.
+func (r *Registry) read() error {
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return err
+	}
+	pipelines, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	live := map[aliasKey]*Model{}
+	r.live.Store(&live)
+	for _, p := range pipelines {
+		if !p.IsDir() || !pipelineName.MatchString(p.Name()) {
+			continue
+		}
+		if err := r.readPipeline(p.Name(), live); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Registry) readPipeline(pipeline string, live map[aliasKey]*Model) error {
+	dir := filepath.Join(r.dir, pipeline)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	markers := r.readMarkers(pipeline)
+	removeTemps(dir, entries)
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		sub := filepath.Join(dir, e.Name())
+		files, err := os.ReadDir(sub)
+		if err != nil {
+			return err
+		}
+		removeTemps(sub, files)
+		m, added, err := r.readModel(pipeline, e.Name())
+		if errors.Is(err, fs.ErrNotExist) {
+			os.Remove(sub) // what a crash before the rename leaves; kept when anything else lies in it
+			continue
+		}
+		if err != nil {
+			r.faults = append(r.faults, fmt.Errorf("model %s of %s is skipped: %w", e.Name(), pipeline, err))
+			continue
+		}
+		r.keepInfoLocked(m, added)
+		for alias, mv := range markers {
+			if mv.To == m.Version {
+				live[aliasKey{pipeline, alias}] = m
+			}
+		}
+	}
+	for alias, mv := range markers {
+		key := aliasKey{pipeline, alias}
+		r.markers[key] = mv
+		if live[key] == nil {
+			r.faults = append(r.faults, fmt.Errorf("the %s of %s is version %s, which %s does not hold intact: restore the file, or promote another version",
+				alias, pipeline, mv.To, dir))
+		}
+	}
+	return nil
+}
+
+// readMarkers returns the pipeline's aliases, mending what a crash between marker and history left.
+func (r *Registry) readMarkers(pipeline string) map[Alias]Move {
+	fault := func(err error) { r.faults = append(r.faults, err) }
+	path := filepath.Join(r.dir, pipeline, markerFile)
+	history, err := r.readHistory(pipeline)
+	if err != nil {
+		fault(err)
+	}
+	markers := map[Alias]Move{}
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &markers)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		clear(markers)
+		for _, mv := range history {
+			markers[mv.Alias] = mv
+		}
+		fault(fmt.Errorf("%s cannot be read and is taken from %s: %w", path, historyFile, err))
+		return markers
+	}
+	for alias, mv := range markers {
+		mv.Pipeline, mv.Alias = pipeline, alias // in case a person wrote the file
+		markers[alias] = mv
+		known := slices.ContainsFunc(history, func(h Move) bool { return h.Alias == mv.Alias && h.To == mv.To && h.Time.Equal(mv.Time) })
+		if !known {
+			if err := r.appendHistory(mv); err != nil {
+				fault(err)
+			}
+		}
+	}
+	return markers
+}
+
+func (r *Registry) readModel(pipeline, version string) (*Model, time.Time, error) {
+	path := filepath.Join(r.dir, pipeline, version, modelFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if v := versionOf(b); v != version {
+		return nil, time.Time{}, fmt.Errorf("%s is torn or was changed: its %d bytes are version %s; restore or remove it", path, len(b), v)
+	}
+	m, err := Parse(b)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if m.Pipeline != pipeline {
+		return nil, time.Time{}, fmt.Errorf("%s is a model of pipeline %q: move it to that folder", path, m.Pipeline)
+	}
+	return m, info.ModTime(), nil
+}
+
+func (r *Registry) writeModel(m *Model) (added time.Time, err error) {
+	path := filepath.Join(r.dir, m.Pipeline, m.Version, modelFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return added, err
+	}
+	if err := replace(path, m.ONNX); err != nil {
+		return added, err
+	}
+	// The folders may be new too, and a new folder is durable only when its parent is.
+	if err := errors.Join(syncFolder(filepath.Join(r.dir, m.Pipeline)), syncFolder(r.dir)); err != nil {
+		return added, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return added, err
+	}
+	return info.ModTime(), nil
+}
+
+func (r *Registry) writeMarkers(pipeline string, markers map[Alias]Move) error {
+	b, err := json.MarshalIndent(markers, "", "\t")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(r.dir, pipeline, markerFile), append(b, '\n'))
+}
+
+func (r *Registry) appendHistory(mv Move) error {
+	b, err := json.Marshal(mv)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(r.dir, mv.Pipeline, historyFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	line := append(b, '\n')
+	// A line that a crash tore must not swallow this one.
+	if end, err := f.Seek(0, 2); err == nil && end > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, end-1); err == nil && last[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	_, err = f.Write(line)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// readHistory returns all moves that can be read; a line that cannot, which only a crash leaves, is skipped.
+func (r *Registry) readHistory(pipeline string) ([]Move, error) {
+	b, err := os.ReadFile(filepath.Join(r.dir, pipeline, historyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var moves []Move
+	for line := range bytes.Lines(b) {
+		var mv Move
+		if json.Unmarshal(line, &mv) == nil && mv.To != "" {
+			moves = append(moves, mv)
+		}
+	}
+	return moves, err
+}
+
+// replace writes a file so that, whatever happens, its name leads to the old content or to the new.
+func replace(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func removeTemps(dir string, entries []fs.DirEntry) {
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
