@@ -1,0 +1,98 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+)
+
+// Querier asks the store, read-only. Params fill {name:Type} in the SQL as ClickHouse does. An answer longer than limit rows is cut and says so.
+// The error's text is shown to the person who asked. Safe to call concurrently.
+type Querier interface {
+	Query(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error)
+}
+
+// Deps are the console's collaborators. All of them are called from several goroutines at once.
+type Deps struct {
+	Store Querier
+	// Metrics is what /metrics serves and what the rates of the line are made from.
+	Metrics prometheus.Gatherer
+	// Register takes the console's own metrics.
+	Register prometheus.Registerer
+	// Status is called once a second and must not block.
+	Status func() Status
+	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
+	Ready func() error
+}
+
+// Status is what the appliance says of itself.
+type Status struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	// Demo tells that the flowing records are a recording.
+	Demo       bool              `json:"demo,omitempty"`
+	Addresses  map[string]string `json:"addresses"`
+	Components []Component       `json:"components"`
+	Pipelines  []Pipeline        `json:"pipelines"`
+}
+
+// Component is one part of the appliance and how it is.
+type Component struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+	// Detail is for people: what it waits for, or where it is.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Pipeline is one pipeline as the page shows it.
+type Pipeline struct {
+	Name    string   `json:"name"`
+	Topic   string   `json:"topic"`
+	Task    string   `json:"task"`
+	Signals []string `json:"signals"`
+	// Unit is the score's value's unit, as "cycles".
+	Unit string `json:"unit"`
+	// Grid is the step of event time, Length the number of steps in a window, Horizon the steps that the risk speaks of (0 where it has none).
+	Grid    time.Duration `json:"-"`
+	Length  int           `json:"length"`
+	Horizon int           `json:"horizon,omitempty"`
+	// Model is the live version, empty before the first; Trained and Metrics are its own.
+	Model   string             `json:"model"`
+	Trained time.Time          `json:"trained,omitzero"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+
+	GridSeconds float64 `json:"grid_seconds"`
+}
+
+// view is Status with what only the console knows.
+type view struct {
+	Status
+	Epoch        string  `json:"epoch"`
+	RiskWatch    float64 `json:"risk_watch"`
+	RiskCritical float64 `json:"risk_critical"`
+}
+
+func (c *Console) view() view {
+	v := view{Status: c.deps.Status(), Epoch: c.epoch, RiskWatch: c.cfg.RiskWatch, RiskCritical: c.cfg.RiskCritical}
+	v.Pipelines = append([]Pipeline{}, v.Pipelines...)
+	for i := range v.Pipelines {
+		v.Pipelines[i].GridSeconds = v.Pipelines[i].Grid.Seconds()
+		if v.Pipelines[i].Signals == nil {
+			v.Pipelines[i].Signals = []string{}
+		}
+	}
+	return v
+}
+
+// pipeline returns the pipeline of that name.
+func (c *Console) pipeline(name string) (Pipeline, bool) {
+	for _, p := range c.deps.Status().Pipelines {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Pipeline{}, false
+}
