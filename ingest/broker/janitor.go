@@ -1,0 +1,100 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// cleanEvery is how often retention is looked at when little arrives; much wakes the janitor earlier.
+const cleanEvery = 10 * time.Second
+
+// Run keeps every topic within its retention until ctx ends. It must run for as long as the broker is open: without it the log grows to MaxBytes and then
+// refuses records.
+//
+// kfake's own retention is not used. It judges age by the time that producers wrote into their records, so that a replay of last year's data would be
+// removed at once; and it can remove all of a partition's records, after which the offsets start again from zero at the next start. Here age counts from
+// arrival, whole segments go, as in Kafka, and a partition's newest record always stays.
+func (b *Broker) Run(ctx context.Context) error {
+	tick := time.NewTicker(cleanEvery)
+	defer tick.Stop()
+	for {
+		if err := b.clean(time.Now()); err != nil {
+			if errors.Is(err, errClosed) {
+				return nil
+			}
+			b.log.Error("retention", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-b.wake:
+		}
+	}
+}
+
+// clean removes what is beyond retention and measures the disk.
+func (b *Broker) clean(now time.Time) error {
+	if !b.enter() {
+		return errClosed
+	}
+	defer b.leave()
+	var errs []error
+	for _, topic := range b.names() {
+		parts := b.cluster.PartitionInfos(topic)
+		info := b.cluster.TopicInfo(topic)
+		if info == nil {
+			continue
+		}
+		s := b.cfg.shareFrom(len(parts), info.Configs)
+		for _, p := range parts {
+			segs, err := partition{dir: partitionDir(b.logDir(), topic, p.Partition)}.segments()
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			to := s.keepFrom(segs, p.LogStartOffset, p.HighWatermark, now.UnixMilli())
+			if to <= p.LogStartOffset {
+				continue
+			}
+			err = b.cluster.DeleteRecords(topic, p.Partition, to)
+			if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.OffsetOutOfRange) {
+				errs = append(errs, fmt.Errorf("remove records of %s/%d before %d: %w", topic, p.Partition, to, err))
+			}
+		}
+	}
+	before := b.arrived.Load()
+	used, err := usedBytes(b.cfg.Dir)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("measure %s: %w", b.cfg.Dir, err))
+	} else {
+		b.space.measured(used, before)
+		b.metrics.disk.Set(float64(used))
+	}
+	if free, err := b.free(b.cfg.Dir); err == nil {
+		b.metrics.free.Set(float64(free))
+	}
+	return errors.Join(errs...)
+}
+
+// keepFrom returns the offset from which a partition's records stay: its present start when nothing has to go.
+func (s share) keepFrom(segs []segment, start, end, nowMillis int64) int64 {
+	var total int64
+	for _, seg := range segs {
+		total += seg.size
+	}
+	old := func(seg segment) bool { return s.millis >= 0 && nowMillis-seg.written >= s.millis }
+	for len(segs) > 1 && (total-segs[0].size >= s.retention || old(segs[0])) {
+		total -= segs[0].size
+		segs = segs[1:]
+		start = max(start, segs[0].base)
+	}
+	if len(segs) == 1 && old(segs[0]) {
+		start = max(start, end-1) // the newest record holds the partition's place
+	}
+	return min(start, max(end-1, 0))
+}
