@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func entry(data string) []byte {
@@ -121,6 +124,68 @@ func TestSequencesAreRebuilt(t *testing.T) {
 	if got[0] != want {
 		t.Errorf("\n got %+v\nwant %+v", got[0], want)
 	}
+}
+
+// A producer whose answer was lost in a kill sends the batch again: it gets the old offset and nothing is doubled. A gap is still a fault.
+func TestRepeatedBatchAfterCrash(t *testing.T) {
+	cfg := testConfig(t)
+	b := openTest(t, cfg)
+	if err := b.EnsureTopics(t.Context(), Topic{Name: "a", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	pid, _, err := client(t, b).ProducerID(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(b *Broker, sequence int32) (offset int64, err error) {
+		t.Helper()
+		req := kmsg.NewPtrProduceRequest()
+		req.Acks, req.TimeoutMillis = -1, 1000
+		rt := kmsg.NewProduceRequestTopic()
+		rt.Topic, rt.TopicID = "a", b.cluster.TopicInfo("a").TopicID
+		rp := kmsg.NewProduceRequestTopicPartition()
+		rp.Records = oneRecord(pid, sequence)
+		rt.Partitions = append(rt.Partitions, rp)
+		req.Topics = append(req.Topics, rt)
+		resp, err := client(t, b).SeedBrokers()[0].Request(testContext(t), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+		return p.BaseOffset, kerr.ErrorForCode(p.ErrorCode)
+	}
+	for i := range int32(3) {
+		if at, err := send(b, i); at != int64(i) || err != nil {
+			t.Fatalf("sequence %d: offset %d, %v", i, at, err)
+		}
+	}
+	stop := crash(t, b, cfg)
+	defer stop()
+	b2 := openTest(t, cfg)
+	if at, err := send(b2, 2); at != 2 || err != nil {
+		t.Errorf("the repeated batch: offset %d, %v", at, err)
+	}
+	if at, err := send(b2, 3); at != 3 || err != nil {
+		t.Errorf("the next batch: offset %d, %v", at, err)
+	}
+	if _, err := send(b2, 5); !errors.Is(err, kerr.OutOfOrderSequenceNumber) {
+		t.Errorf("a batch after a gap: %v", err)
+	}
+	if end := b2.cluster.PartitionInfo("a", 0).HighWatermark; end != 4 {
+		t.Errorf("%d records", end)
+	}
+}
+
+// oneRecord is a batch of one record.
+func oneRecord(pid int64, sequence int32) []byte {
+	r := kmsg.NewRecord()
+	r.Value = []byte("x")
+	r.Length = int32(len(r.AppendTo(nil)) - 1)
+	rb := kmsg.RecordBatch{PartitionLeaderEpoch: -1, Magic: 2, ProducerID: pid, FirstSequence: sequence, NumRecords: 1, Records: r.AppendTo(nil)}
+	raw := rb.AppendTo(nil)
+	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
+	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], castagnoli))
+	return raw
 }
 
 // One producer's client goes through orderly restarts without losing or doubling.

@@ -133,7 +133,7 @@ func TestClientsCannotUnbound(t *testing.T) {
 	message(r, err, "only 110MiB are not given")
 	r, err = adm.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": str("compact")}, "compacted")
 	message(r, err, "not safe")
-	if r, err = adm.CreateTopic(ctx, 1, 1, nil, "no/good"); !errors.Is(err, kerr.InvalidTopicException) {
+	if _, err = adm.CreateTopic(ctx, 1, 1, nil, "no/good"); !errors.Is(err, kerr.InvalidTopicException) {
 		t.Errorf("a bad name: %v", err)
 	}
 	if _, err := adm.CreateTopic(ctx, 1, 1, nil, "plain"); !errors.Is(err, kerr.TopicAlreadyExists) {
