@@ -3,7 +3,6 @@ package graph
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"andon/model/onnx"
 )
@@ -56,7 +55,7 @@ func (n *node) emit(w *onnx.Graph, names []string, needed []bool, ints func([]in
 		names[n.out[0].id] = w.Input(n.name, onnx.Float, dims(n.out[0].shape)...)
 		return
 	case kindConst:
-		names[n.out[0].id] = w.Floats("c"+strconv.Itoa(n.out[0].id), n.out[0].shape, n.data)
+		names[n.out[0].id] = w.Floats(w.Name(), n.out[0].shape, n.data)
 		return
 	}
 	var in, out []string
@@ -68,7 +67,7 @@ func (n *node) emit(w *onnx.Graph, names []string, needed []bool, ints func([]in
 	}
 	for _, v := range n.out {
 		if needed[v.id] {
-			names[v.id] = "v" + strconv.Itoa(v.id)
+			names[v.id] = w.Name()
 		}
 		out = append(out, names[v.id])
 	}

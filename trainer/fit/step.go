@@ -1,0 +1,207 @@
+package fit
+
+import (
+	"math/rand/v2"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"andon/model/ort"
+	"andon/trainer/graph"
+)
+
+// stepper does one optimiser step a call: every shard's loss and gradient by one graph, then Adam on their sum by another.
+type stepper struct {
+	net     Network
+	dropout float64
+	adam    graph.Adam
+	shards  []*shard
+	update  *ort.Session
+	// state is p, m, v twice: a step reads one and writes the other.
+	state   [2][3]*ort.Tensor[float32]
+	scalars *ort.Tensor[float32]
+	steps   int
+	closers []func()
+}
+
+// shard is the part of a batch that one goroutine works on.
+type shard struct {
+	gradient              *ort.Session
+	x, y, w, loss, change *ort.Tensor[float32]
+	masks                 []*ort.Tensor[float32]
+}
+
+func newStepper(net Network, c Config, start []float32) (*stepper, error) {
+	s := &stepper{net: net, dropout: c.Dropout, adam: graph.DefaultAdam()}
+	s.adam.Decay, s.adam.Clip = c.Decay, c.Clip
+	if err := s.open(c); err != nil {
+		s.close()
+		return nil, err
+	}
+	copy(s.params(), start)
+	return s, nil
+}
+
+func (s *stepper) open(c Config) error {
+	rows := (c.Batch + c.Shards - 1) / c.Shards
+	inputs := []string{"x", "y", "w", "p"}
+	if s.dropout > 0 {
+		for i := range s.net.Layers {
+			inputs = append(inputs, maskName(i))
+		}
+	}
+	file := s.gradientGraph(rows)
+	for range c.Shards {
+		h := &shard{}
+		s.shards = append(s.shards, h)
+		var err error
+		if h.gradient, err = s.session(file, inputs); err != nil {
+			return err
+		}
+		shapes := map[**ort.Tensor[float32]][]int{&h.x: {rows, s.net.Length, s.net.Width}, &h.y: {rows, 1}, &h.w: {rows, 1}, &h.loss: {},
+			&h.change: {s.net.Size()}}
+		if s.dropout > 0 {
+			h.masks = make([]*ort.Tensor[float32], s.net.Layers)
+			for i := range h.masks {
+				shapes[&h.masks[i]] = []int{rows, s.net.Hidden}
+			}
+		}
+		for to, shape := range shapes {
+			if *to, err = s.tensor(shape...); err != nil {
+				return err
+			}
+		}
+	}
+	var names []string
+	for i := range c.Shards {
+		names = append(names, "g"+strconv.Itoa(i))
+	}
+	var err error
+	if s.update, err = s.session(s.updateGraph(c.Shards), append(names, "p", "m", "v", "scalars")); err != nil {
+		return err
+	}
+	for i := range s.state {
+		for j := range s.state[i] {
+			if s.state[i][j], err = s.tensor(s.net.Size()); err != nil {
+				return err
+			}
+		}
+	}
+	s.scalars, err = s.tensor(graph.StepScalars)
+	return err
+}
+
+func (s *stepper) session(file []byte, inputs []string) (*ort.Session, error) {
+	session, err := ort.NewSession(file, ort.Options{Inputs: inputs})
+	if err == nil {
+		s.closers = append(s.closers, session.Close)
+	}
+	return session, err
+}
+
+func (s *stepper) tensor(shape ...int) (*ort.Tensor[float32], error) {
+	t, err := newTensor(shape...)
+	if err == nil {
+		s.closers = append(s.closers, t.Close)
+	}
+	return t, err
+}
+
+func newTensor(shape ...int) (*ort.Tensor[float32], error) {
+	dims := make([]int64, len(shape))
+	for i, d := range shape {
+		dims[i] = int64(d)
+	}
+	return ort.NewTensor[float32](dims...)
+}
+
+func (s *stepper) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+}
+
+func maskName(layer int) string { return "mask" + strconv.Itoa(layer) }
+
+// gradientGraph gives the weighted sum of squared errors and its gradient by the flat parameters.
+func (s *stepper) gradientGraph(rows int) []byte {
+	g := graph.New()
+	x, y, w := g.Input("x", rows, s.net.Length, s.net.Width), g.Input("y", rows, 1), g.Input("w", rows, 1)
+	params := g.Split(g.Input("p", s.net.Size()), s.net.shapes())
+	var masks []*graph.Value
+	if s.dropout > 0 {
+		for i := range s.net.Layers {
+			masks = append(masks, g.Input(maskName(i), rows, s.net.Hidden))
+		}
+	}
+	miss := g.Sub(s.net.predict(g, x, params, masks), y)
+	loss := g.ReduceSum(g.Mul(w, g.Mul(miss, miss)), []int{0, 1}, false)
+	return g.Model("gradient", graph.Output{Name: "loss", Value: loss}, graph.Output{Name: "change", Value: g.Join(g.Gradients(loss, params...)...)})
+}
+
+// updateGraph adds the shards' gradients in their order and takes Adam's step.
+func (s *stepper) updateGraph(shards int) []byte {
+	g := graph.New()
+	sum := g.Input("g0", s.net.Size())
+	for i := 1; i < shards; i++ {
+		sum = g.Add(sum, g.Input("g"+strconv.Itoa(i), s.net.Size()))
+	}
+	p, m, v := g.Input("p", s.net.Size()), g.Input("m", s.net.Size()), g.Input("v", s.net.Size())
+	p2, m2, v2 := s.adam.Step(g, sum, p, m, v, g.Input("scalars", graph.StepScalars))
+	return g.Model("update", graph.Output{Name: "p2", Value: p2}, graph.Output{Name: "m2", Value: m2}, graph.Output{Name: "v2", Value: v2})
+}
+
+// params returns the parameters of now; the slice is good until the next step.
+func (s *stepper) params() []float32 { return s.state[s.steps%2][0].Data() }
+
+// step learns from the windows of set that rows names, at most a batch, and returns the sum of their squared errors before the step.
+func (s *stepper) step(set *Set, rows []int, rate float64, rng *rand.Rand) (float64, error) {
+	weight := 1 / float32(len(rows))
+	at := 0
+	for _, h := range s.shards {
+		for i := range h.y.Data() {
+			if at < len(rows) {
+				copy(h.x.Data()[i*s.net.Length*s.net.Width:], set.Window(rows[at]))
+				h.y.Data()[i], h.w.Data()[i] = set.Targets[rows[at]], weight
+			} else {
+				h.w.Data()[i] = 0 // an old window is still there and does not count
+			}
+			at++
+		}
+		for _, m := range h.masks {
+			keep := float32(1 / (1 - s.dropout))
+			for i := range m.Data() {
+				m.Data()[i] = 0
+				if rng.Float64() >= s.dropout {
+					m.Data()[i] = keep
+				}
+			}
+		}
+	}
+	from, to := s.state[s.steps%2], s.state[(s.steps+1)%2]
+	var work errgroup.Group
+	for _, h := range s.shards {
+		work.Go(func() error {
+			in := []ort.Value{h.x, h.y, h.w, from[0]}
+			for _, m := range h.masks {
+				in = append(in, m)
+			}
+			return h.gradient.Run(in, []ort.Value{h.loss, h.change})
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return 0, err
+	}
+	s.adam.Scalars(s.scalars.Data(), s.steps+1, rate)
+	var in []ort.Value
+	loss := 0.0
+	for _, h := range s.shards {
+		in = append(in, h.change)
+		loss += float64(h.loss.Data()[0])
+	}
+	if err := s.update.Run(append(in, from[0], from[1], from[2], s.scalars), []ort.Value{to[0], to[1], to[2]}); err != nil {
+		return 0, err
+	}
+	s.steps++
+	return loss * float64(len(rows)), nil
+}
