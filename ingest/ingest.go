@@ -1,0 +1,50 @@
+// Package ingest reads telemetry from Kafka: one consumer group a pipeline, one goroutine a partition, every offset handed on in order, once.
+//
+// An Intake polls; each partition's goroutine decodes what was fetched into an event.Batch and calls the partition's Handler. Handlers decide when to store
+// and commit; the Intake tells them when they must (Flush). Bytes fetched and not yet handled are bounded by a Budget that all Intakes of the process share.
+//
+// Metrics: andon_ingest_records_total{pipeline}, andon_ingest_bytes_total{pipeline}, andon_ingest_rejected_total{pipeline,reason},
+// andon_ingest_expired_total{pipeline}, andon_ingest_lag_records{pipeline,partition}, andon_ingest_inflight_bytes, andon_ingest_rebalances_total{pipeline,kind}.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"andon/event"
+)
+
+// Handler is one partition's line. All calls come from that partition's goroutine.
+//
+// The context of the calls ends when the partition is lost to another member, or when a revocation or the end of the program has waited long enough: what the
+// Handler holds is then dropped, without Flush, and read again by the next owner. Any other error ends the Intake.
+type Handler interface {
+	// Handle takes the records of [b.First, b.Next). The batch is used again after the return: keep nothing of it.
+	Handle(ctx context.Context, b *event.Batch) error
+	// Flush stores what is held, then commits.
+	Flush(ctx context.Context) error
+	// Due is when held rows must be flushed; zero when nothing is held.
+	Due() time.Time
+}
+
+// Assignment is a partition that the group has given to this process.
+type Assignment struct {
+	Topic     string
+	Partition int32
+	// Committed is the next offset to handle by the group's commit; where there is none, the log's start, or its end for a Source that starts at latest.
+	Committed int64
+	// Note is the metadata of that commit.
+	Note string
+	// Commit tells the group that all offsets below next are handled, and keeps the note beside it. It returns when the broker has stored both. Calls of
+	// several partitions share a request. ErrFenced means that the partition is no longer ours: nothing was stored.
+	Commit func(ctx context.Context, next int64, note string) error
+}
+
+// Open makes the handler of a partition and says from which offset to read: at most Committed, lower where state is folded from earlier records.
+// An error ends the Intake.
+type Open func(ctx context.Context, a Assignment) (h Handler, from int64, err error)
+
+// ErrFenced means that the group has given the partition to another member, or this member is no longer part of the group: whatever this process would still
+// commit for it is refused.
+var ErrFenced = errors.New("the partition now belongs to another member of the group")
