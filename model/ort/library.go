@@ -81,11 +81,11 @@ func cause(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	text := err.Error()
+	text := strings.Join(strings.Fields(err.Error()), " ") // some span lines
 	if _, after, ok := strings.Cut(text, "[ONNXRuntimeError] : "); ok { // then "1 : FAIL : " and the message
 		if parts := strings.SplitN(after, " : ", 3); len(parts) == 3 {
-			return errors.New(parts[2])
+			text = parts[2]
 		}
 	}
-	return err
+	return errors.New(text)
 }

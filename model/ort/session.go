@@ -55,7 +55,7 @@ type Session struct {
 }
 
 // NewSession loads an ONNX file from memory; the bytes are not needed after it returns. Where Options ask for CUDA and it does not work, the session runs on
-// the CPU, and Fallback says why. A file that ONNX Runtime cannot load is an error that says what is wrong with it.
+// the CPU, and Fallback says why. A file that ONNX Runtime cannot load is an error that says what is wrong with it; the caller adds which file.
 func NewSession(file []byte, o Options) (*Session, error) {
 	if !onnx.IsInitialized() {
 		return nil, ErrNotOpen
@@ -71,7 +71,7 @@ func NewSession(file []byte, o Options) (*Session, error) {
 		outputs, err = pick(outputs, o.Outputs, "output")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load model: %w", err)
+		return nil, err
 	}
 	s := &Session{inputs: inputs, outputs: outputs}
 	err = s.open(file, &o)
@@ -81,7 +81,7 @@ func NewSession(file []byte, o Options) (*Session, error) {
 		err = s.open(file, &o)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load model: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

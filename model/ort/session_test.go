@@ -34,7 +34,7 @@ func session(t testing.TB, file []byte, o ort.Options) *ort.Session {
 
 func TestRun(t *testing.T) {
 	orttest.Open(t)
-	s := session(t, orttest.Sum(2, 3), ort.Options{})
+	s := session(t, orttest.Sum(2, 3, 0), ort.Options{})
 	if in, out := s.Inputs()[0].String(), s.Outputs()[1].String(); in != "window float[-1 2 3]" || out != "risk float[-1 1]" {
 		t.Errorf("signature: %s, %s", in, out)
 	}
@@ -88,7 +88,7 @@ func TestScalars(t *testing.T) {
 
 func TestBindingSeesNewData(t *testing.T) {
 	orttest.Open(t)
-	s := session(t, orttest.Sum(2, 2), ort.Options{})
+	s := session(t, orttest.Sum(2, 2, 0), ort.Options{})
 	x, value, risk := tensor[float32](t, 1, 2, 2), tensor[float32](t, 1, 1), tensor[float32](t, 1, 1)
 	b, err := s.Bind([]ort.Value{x}, []ort.Value{value, risk})
 	if err != nil {
@@ -116,7 +116,7 @@ func TestBindingSeesNewData(t *testing.T) {
 
 func TestConcurrentRunAndClose(t *testing.T) {
 	orttest.Open(t)
-	s := session(t, orttest.Sum(4, 4), ort.Options{})
+	s := session(t, orttest.Sum(4, 4, 0), ort.Options{})
 	var wg sync.WaitGroup
 	started := make(chan struct{}, 4)
 	for g := range 4 {
@@ -149,7 +149,7 @@ func TestConcurrentRunAndClose(t *testing.T) {
 
 func TestRunErrors(t *testing.T) {
 	orttest.Open(t)
-	s := session(t, orttest.Sum(2, 3), ort.Options{})
+	s := session(t, orttest.Sum(2, 3, 0), ort.Options{})
 	value, risk := tensor[float32](t, 1, 1), tensor[float32](t, 1, 1)
 	bad := func(name, want string, in []ort.Value, out ...ort.Value) {
 		t.Helper()
@@ -203,7 +203,7 @@ func TestBrokenFiles(t *testing.T) {
 func TestCUDAFallsBack(t *testing.T) {
 	orttest.Open(t)
 	warmed := 0
-	s := session(t, orttest.Sum(2, 2), ort.Options{Provider: ort.CUDA, DeviceMemory: 1 << 30, Warm: func(s *ort.Session) error {
+	s := session(t, orttest.Sum(2, 2, 0), ort.Options{Provider: ort.CUDA, DeviceMemory: 1 << 30, Warm: func(s *ort.Session) error {
 		warmed++
 		x, value, risk := tensor[float32](t, 1, 2, 2), tensor[float32](t, 1, 1), tensor[float32](t, 1, 1)
 		return s.Run([]ort.Value{x}, []ort.Value{value, risk})
@@ -222,7 +222,7 @@ func TestCUDAFallsBack(t *testing.T) {
 	if warmed == 0 {
 		t.Error("the session was never run")
 	}
-	if cpu := session(t, orttest.Sum(2, 2), ort.Options{}); cpu.Provider() != ort.CPU || cpu.Fallback() != nil {
+	if cpu := session(t, orttest.Sum(2, 2, 0), ort.Options{}); cpu.Provider() != ort.CPU || cpu.Fallback() != nil {
 		t.Errorf("CPU session: %v, %v", cpu.Provider(), cpu.Fallback())
 	}
 }

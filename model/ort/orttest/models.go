@@ -16,11 +16,12 @@ func Scoring(length, width int) *onnx.Graph {
 	return g
 }
 
-// Sum is a scoring model whose verdict a test can compute: value is the sum of the window's elements, risk its logistic function.
-func Sum(length, width int) []byte {
+// Sum is a scoring model whose verdict a test can compute: value is bias and the sum of the window's elements, risk its logistic function.
+func Sum(length, width int, bias float32) []byte {
 	g := Scoring(length, width)
 	sum := g.Op("ReduceSum", []string{"window", g.Ints("axes", 1, 2)}, onnx.Int("keepdims", 0))
-	g.Node("Unsqueeze", []string{sum, g.Ints("one", 1)}, []string{"value"})
+	column := g.Op("Unsqueeze", []string{sum, g.Ints("one", 1)})
+	g.Node("Add", []string{column, g.Floats("bias", nil, []float32{bias})}, []string{"value"})
 	g.Node("Sigmoid", []string{"value"}, []string{"risk"})
 	return g.Model()
 }

@@ -1,0 +1,69 @@
+package scorer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"andon/event"
+	"andon/model/ort"
+)
+
+// Config is the section that an operator writes.
+type Config struct {
+	// MaxBatch is the largest number of windows in one run.
+	MaxBatch int `yaml:"max_batch"`
+	// MaxDelay is how long a run that is not full waits for windows of other calls while such calls are in progress.
+	MaxDelay time.Duration `yaml:"max_delay"`
+	// Workers is the number of runs at a time, over all models; 0 is one a core.
+	Workers int `yaml:"workers"`
+	// Queue is the number of calls inside the scorer; further ones wait at the door.
+	Queue int `yaml:"queue"`
+	// Threads is the number of threads inside one run.
+	Threads int `yaml:"threads"`
+	// Provider is cpu or cuda; Device and DeviceMemory are for cuda, DeviceMemory 0 sets no bound.
+	Provider     ort.Provider `yaml:"provider"`
+	Device       int          `yaml:"device"`
+	DeviceMemory event.Bytes  `yaml:"device_memory"`
+	// Grace is how long a retired model stays loaded for calls that still name it.
+	Grace time.Duration `yaml:"grace"`
+}
+
+// Default returns the configuration that suits a few shared cores.
+func Default() Config {
+	return Config{
+		// GRU models of 64 cells cost least CPU a window between 24 and 48 (half of what a window alone costs); larger runs only add latency.
+		MaxBatch: 32,
+		// Only a run beside others in progress waits, and they end in about this time; a lone call never does. With 8 callers of one window each it saved a tenth
+		// of the CPU, and calls became faster.
+		MaxDelay: time.Millisecond,
+		Workers:  0,
+		// A call waits for its answer, so this many is more than partitions and requests together; it bounds memory, not speed.
+		Queue: 1024,
+		// One thread a run and one run a core scores more a second than one run on all cores.
+		Threads:  1,
+		Provider: ort.CPU,
+		// Longer than any call takes between reading which model is live and scoring with it.
+		Grace: 30 * time.Second,
+	}
+}
+
+// Validate reports every fault with its key.
+func (c *Config) Validate() error {
+	var errs []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	fault(c.MaxBatch < 1 || c.MaxBatch > 65536, "max_batch: %d is not between 1 and 65536 windows", c.MaxBatch)
+	fault(c.MaxDelay < 0 || c.MaxDelay > time.Second, "max_delay: %v is not between 0 and 1s", c.MaxDelay)
+	fault(c.Workers < 0, "workers: %d is negative; 0 is one a core", c.Workers)
+	fault(c.Queue < 1, "queue: %d is not a positive number of calls", c.Queue)
+	fault(c.Threads < 1, "threads: %d is not a positive number", c.Threads)
+	fault(c.Provider != ort.CPU && c.Provider != ort.CUDA, "provider: %q is not cpu or cuda", string(c.Provider))
+	fault(c.Device < 0, "device: %d is negative", c.Device)
+	fault(c.DeviceMemory < 0, "device_memory: %v is negative", int64(c.DeviceMemory))
+	fault(c.Grace < 0, "grace: %v is negative", c.Grace)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,333 @@
+package scorer
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+)
+
+// request is one call's windows. All but what a run needs of its part is guarded by Scorer.mu.
+type request struct {
+	windows []float32
+	out     []event.Verdict
+	arrived time.Time
+	q       *queue
+	// Of n windows, the first taken have gone to runs, of which flying are not back yet.
+	n, taken, flying int
+	err              error
+	done             bool
+	// wake gets one token when the last window is back or dropped.
+	wake       chan struct{}
+	prev, next *request
+}
+
+// queue holds what waits for one model, oldest first, and the model's session. It is guarded by Scorer.mu.
+type queue struct {
+	version string
+	scores  prometheus.Counter
+	// loaded is closed once session or err is set.
+	loaded  chan struct{}
+	session *session
+	err     error
+	// retired is set while the model is on its way out; expired when its grace is over.
+	retired *time.Timer
+	expired bool
+	// inUse counts the calls inside.
+	inUse int
+
+	head, tail *request
+	// rows are waiting, flying are in runs.
+	rows, flying int
+	slots        []*batch // free ones
+	// company is when two calls were last inside together.
+	company time.Time
+	// gathering is set while somebody waits, on enough or until patience ends, for windows to join a run.
+	gathering bool
+	enough    chan struct{}
+	patience  *time.Timer
+}
+
+func newQueue(version string, scores prometheus.Counter) *queue {
+	q := &queue{version: version, scores: scores, loaded: make(chan struct{}), enough: make(chan struct{}, 1), patience: time.NewTimer(0)}
+	q.patience.Stop()
+	return q
+}
+
+func (q *queue) push(r *request) {
+	r.q = q
+	q.append(r)
+	q.rows += r.n
+}
+
+func (q *queue) append(r *request) {
+	r.prev, r.next = q.tail, nil
+	if q.tail != nil {
+		q.tail.next = r
+	} else {
+		q.head = r
+	}
+	q.tail = r
+}
+
+func (q *queue) unlink(r *request) {
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		q.head = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		q.tail = r.prev
+	}
+	r.prev, r.next = nil, nil
+}
+
+func (q *queue) free() {
+	for _, b := range q.slots {
+		b.close()
+	}
+	q.session.Close()
+}
+
+// batch is one run: windows of one or more requests in a slot.
+type batch struct {
+	*slot
+	q     *queue
+	n     int
+	parts []part
+	err   error
+}
+
+// part is what a request has in a run: windows [at, at+n) of its own.
+type part struct {
+	r     *request
+	at, n int
+	err   error
+}
+
+// work fills a worker's place: with a request of the caller's own until all of it is taken, without one until nothing is queued.
+func (s *Scorer) work(ctx context.Context, own *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gathered := false
+	for s.rows > 0 {
+		if own != nil {
+			if err := ctx.Err(); err != nil {
+				s.abandonLocked(own, err)
+			}
+			if own.taken == own.n {
+				break
+			}
+		}
+		q := s.nextLocked()
+		if !gathered && s.gatherLocked(q) {
+			gathered = true
+			continue
+		}
+		gathered = false
+		b := s.takeLocked(q)
+		if s.rows > 0 && s.idle > 0 {
+			s.idle--
+			s.helpLocked()
+		}
+		s.mu.Unlock()
+		b.err = s.run(b)
+		s.mu.Lock()
+		s.finishLocked(b)
+	}
+	if s.rows > 0 {
+		s.helpLocked()
+	} else {
+		s.idle++
+	}
+}
+
+// helpLocked gives the caller's place to a goroutine of its own.
+func (s *Scorer) helpLocked() {
+	s.helpers.Add(1)
+	go func() {
+		defer s.helpers.Done()
+		s.work(context.Background(), nil)
+	}()
+}
+
+// gatherLocked lets the lock go for a while if that may make the next run of q better, and reports whether it did.
+func (s *Scorer) gatherLocked(q *queue) bool {
+	if q.rows >= s.cfg.MaxBatch {
+		return false
+	}
+	let := false
+	if time.Since(q.company) < companyLasts {
+		// Callers that are ready to run bring their windows along; without any this returns at once.
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+		let = true
+	}
+	// Windows that are being scored now belong to callers who may soon bring more.
+	if s.cfg.MaxDelay == 0 || q.gathering || q.rows == 0 || q.flying == 0 || q.rows >= s.evenLocked(q) || s.rows > q.rows {
+		return let
+	}
+	q.gathering = true
+	select {
+	case <-q.enough: // of an earlier time
+	default:
+	}
+	q.patience.Reset(s.cfg.MaxDelay)
+	s.mu.Unlock()
+	select {
+	case <-q.enough:
+	case <-q.patience.C:
+	}
+	s.mu.Lock()
+	q.patience.Stop()
+	q.gathering = false
+	return true
+}
+
+// companyLasts is how long after two calls were inside together the next are expected to be.
+const companyLasts = 10 * time.Millisecond
+
+// nudgeLocked ends the wait of whoever gathers for q once there is enough, or nobody to wait for.
+func (s *Scorer) nudgeLocked(q *queue) {
+	if q.gathering && (q.rows >= s.evenLocked(q) || q.flying == 0 || s.rows > q.rows) {
+		select {
+		case q.enough <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// evenLocked is the size of run that shares all windows inside evenly among the workers, so that none is left with crumbs or nothing.
+func (s *Scorer) evenLocked(q *queue) int {
+	return min(s.cfg.MaxBatch, (q.rows+q.flying+s.cfg.Workers-1)/s.cfg.Workers)
+}
+
+// takeLocked takes a run's windows from q, from its oldest request on. A request that is not used up goes to the end, so that a short one need not wait for a
+// long one. A run is not split for the sake of idle workers below a quarter of the largest, where windows begin to cost more.
+func (s *Scorer) takeLocked(q *queue) *batch {
+	size := min(q.rows, s.cfg.MaxBatch, max(s.evenLocked(q), s.cfg.MaxBatch/4))
+	s.turn++
+	var b *batch
+	if n := len(q.slots); n > 0 {
+		b, q.slots = q.slots[n-1], q.slots[:n-1]
+	} else {
+		b = &batch{slot: q.session.newSlot(), q: q}
+	}
+	b.n, b.parts, b.err = 0, b.parts[:0], nil
+	for b.n < size {
+		r := q.head
+		n := min(size-b.n, r.n-r.taken)
+		b.parts = append(b.parts, part{r: r, at: r.taken, n: n})
+		b.n += n
+		r.taken += n
+		r.flying += n
+		q.unlink(r)
+		if r.taken < r.n {
+			q.append(r)
+		}
+	}
+	q.rows -= b.n
+	q.flying += b.n
+	s.rows -= b.n
+	return b
+}
+
+// nextLocked returns the queue whose turn it is among those that are not empty; there must be one.
+func (s *Scorer) nextLocked() *queue {
+	for {
+		if q := s.ready[s.turn%len(s.ready)]; q.rows > 0 {
+			return q
+		}
+		s.turn++
+	}
+}
+
+// run computes a batch and hands the verdicts to their requests.
+func (s *Scorer) run(b *batch) error {
+	size := b.s.length * b.s.width
+	at := 0
+	start := time.Now()
+	for _, p := range b.parts {
+		copy(b.windows[at*size:], p.r.windows[p.at*size:(p.at+p.n)*size])
+		at += p.n
+		if p.at == 0 {
+			s.metrics.queue.Observe(start.Sub(p.r.arrived).Seconds())
+		}
+	}
+	if err := b.slot.run(b.n); err != nil {
+		return err
+	}
+	at = 0
+	for i := range b.parts {
+		p := &b.parts[i]
+		for row := p.at; row < p.at+p.n; row++ {
+			v := b.verdict(at)
+			if !finite(v) && p.err == nil {
+				p.err = fmt.Errorf("window %d of %d: value %v, risk %v: not finite", row, len(p.r.out), v.Value, v.Risk)
+			}
+			p.r.out[row] = v
+			at++
+		}
+	}
+	s.metrics.batch.Observe(float64(b.n))
+	s.metrics.compute.Observe(time.Since(start).Seconds())
+	return nil
+}
+
+// finishLocked gives a run's slot back and ends the requests that have all their verdicts.
+func (s *Scorer) finishLocked(b *batch) {
+	q := b.q
+	q.slots = append(q.slots, b)
+	q.flying -= b.n
+	for i := range b.parts {
+		p := &b.parts[i]
+		r := p.r
+		r.flying -= p.n
+		if p.err == nil {
+			p.err = b.err
+		}
+		if p.err != nil {
+			s.dropLocked(r, p.err)
+		}
+		s.maybeDoneLocked(r)
+		*p = part{}
+	}
+	s.nudgeLocked(q)
+}
+
+// abandonLocked drops what no run has taken of a request whose caller gives up.
+func (s *Scorer) abandonLocked(r *request, err error) {
+	if r.taken < r.n {
+		s.dropLocked(r, err)
+		s.maybeDoneLocked(r)
+	}
+}
+
+func (s *Scorer) dropLocked(r *request, err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	if left := r.n - r.taken; left > 0 {
+		r.q.unlink(r)
+		r.q.rows -= left
+		s.rows -= left
+		r.n = r.taken
+	}
+}
+
+func (s *Scorer) maybeDoneLocked(r *request) {
+	if r.done || r.flying > 0 || r.taken < r.n {
+		return
+	}
+	r.done = true
+	r.q.inUse--
+	s.maybeFreeLocked(r.q)
+	r.wake <- struct{}{} // last: the caller, who holds no lock, uses the request again
+}

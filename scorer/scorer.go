@@ -1,0 +1,273 @@
+// Package scorer gives the verdict: it runs models on windows, many callers' windows in one run.
+//
+// There are no worker goroutines to wake while there is little to do: a call that finds a worker's place free runs its own windows on its own goroutine.
+// While all places are taken, calls queue and whoever ends a run takes what has gathered, of all callers, as the next run. A place whose caller is
+// served while others wait goes to a goroutine that lives until the queues are empty.
+//
+// Metrics: andon_scorer_scores_total, _failures_total, _batch_size, _queue_seconds, _compute_seconds, _models, _cpu_fallbacks_total.
+package scorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+	"andon/model"
+)
+
+// ErrClosed is returned by calls that come after Close.
+var ErrClosed = errors.New("the scorer is closed")
+
+// Scorer runs models. All methods are safe for concurrent use.
+type Scorer struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	// gate holds a token for each call inside.
+	gate     chan struct{}
+	requests sync.Pool
+
+	mu sync.Mutex
+	// idle is the number of workers' places that are free, rows the number of windows queued for all models.
+	idle, rows int
+	queues     map[string]*queue
+	// ready lists the queues whose model is loaded; turn is the one that is served next.
+	ready  []*queue
+	turn   int
+	closed bool
+
+	calls   sync.WaitGroup // calls inside
+	helpers sync.WaitGroup // goroutines and timers of ours
+}
+
+// New makes a scorer for a valid configuration.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Scorer {
+	if cfg.Workers == 0 {
+		cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	return &Scorer{cfg: cfg, log: log, metrics: newMetrics(reg), gate: make(chan struct{}, cfg.Queue), idle: cfg.Workers, queues: map[string]*queue{},
+		requests: sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}}
+}
+
+// Score fills out with the verdicts of len(out) windows, row-major [len(out), Length, Width], and blocks until all are there. Both slices are the caller's again
+// when it returns. A model that was not loaded is loaded first. After an error out is undefined; when a verdict is not finite the error names its row.
+// When ctx ends, windows that no run has taken yet are dropped and its error is returned.
+func (s *Scorer) Score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error {
+	if err := s.score(ctx, m, windows, out); err != nil {
+		return fmt.Errorf("score with model %s of %s: %w", m.Version, m.Pipeline, err)
+	}
+	return nil
+}
+
+func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error {
+	if size := m.Recipe.Length * m.Recipe.Width(); len(windows) != len(out)*size {
+		return fmt.Errorf("%d numbers are not %d windows of %dx%d", len(windows), len(out), m.Recipe.Length, m.Recipe.Width())
+	}
+	if err := ctx.Err(); err != nil || len(out) == 0 {
+		return err
+	}
+	select {
+	case s.gate <- struct{}{}:
+	default:
+		select {
+		case s.gate <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer func() { <-s.gate }()
+	r := s.requests.Get().(*request)
+	*r = request{windows: windows, out: out, n: len(out), arrived: time.Now(), wake: r.wake}
+	q, lead, err := s.enter(ctx, m, r)
+	if err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	if lead {
+		s.work(ctx, r)
+	}
+	select {
+	case <-r.wake:
+	case <-ctx.Done():
+		s.mu.Lock()
+		s.abandonLocked(r, ctx.Err())
+		s.mu.Unlock()
+		<-r.wake // a run that has begun still reads windows and writes out
+	}
+	if err = r.err; err == nil {
+		q.scores.Add(float64(len(out)))
+	} else if ctx.Err() == nil {
+		s.metrics.failures.WithLabelValues(m.Pipeline).Inc()
+	}
+	r.windows, r.out, r.q = nil, nil, nil
+	s.requests.Put(r)
+	return err
+}
+
+// enter queues a request at its model and reports whether its caller has a worker's place.
+func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request) (q *queue, lead bool, err error) {
+	s.mu.Lock()
+	for {
+		if s.closed {
+			s.mu.Unlock()
+			return nil, false, ErrClosed
+		}
+		q = s.queues[m.Version]
+		if q != nil && q.session != nil {
+			break
+		}
+		s.mu.Unlock()
+		if err := s.load(ctx, m); err != nil {
+			return nil, false, fmt.Errorf("load it: %w", err)
+		}
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	s.calls.Add(1)
+	q.inUse++
+	if q.inUse > 1 {
+		q.company = r.arrived
+	}
+	q.push(r)
+	s.rows += r.n
+	for _, other := range s.ready {
+		s.nudgeLocked(other)
+	}
+	if q.gathering || s.idle == 0 {
+		return q, false, nil
+	}
+	s.idle--
+	return q, true, nil
+}
+
+// Load makes a model ready: it checks that the file fits its recipe, and runs it until it is warm. A model that is loaded already, or being loaded, is
+// waited for and not loaded twice; one that was retired is kept.
+func (s *Scorer) Load(ctx context.Context, m *model.Model) error {
+	if err := s.load(ctx, m); err != nil {
+		return fmt.Errorf("load model %s of %s: %w", m.Version, m.Pipeline, err)
+	}
+	return nil
+}
+
+func (s *Scorer) load(ctx context.Context, m *model.Model) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if q := s.queues[m.Version]; q != nil {
+		s.reviveLocked(q)
+		s.mu.Unlock()
+		select {
+		case <-q.loaded:
+			return q.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	q := newQueue(m.Version, s.metrics.scores.WithLabelValues(m.Pipeline))
+	s.queues[m.Version] = q
+	s.calls.Add(1)
+	defer s.calls.Done()
+	s.mu.Unlock()
+
+	start := time.Now()
+	session, err := newSession(m, &s.cfg)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(q.loaded)
+	if err != nil {
+		q.err = err
+		delete(s.queues, m.Version)
+		return err
+	}
+	q.session = session
+	s.ready = append(s.ready, q)
+	s.metrics.models.Inc()
+	s.log.Info("model loaded", "pipeline", m.Pipeline, "version", m.Version, "provider", session.Provider(), "took", time.Since(start))
+	if why := session.Fallback(); why != nil {
+		s.metrics.onCPU.Inc()
+		s.log.Warn("model runs on the CPU: CUDA does not work here", "pipeline", m.Pipeline, "version", m.Version, "error", why)
+	}
+	return nil
+}
+
+// Retire lets a model go: after the grace period, and once no call uses it, its memory is freed. A later Load or Score of it loads it again.
+func (s *Scorer) Retire(version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[version]
+	if q == nil || q.retired != nil || s.closed {
+		return
+	}
+	s.helpers.Add(1)
+	q.retired = time.AfterFunc(s.cfg.Grace, func() {
+		defer s.helpers.Done()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if q.retired == nil {
+			return // revived as the timer fired
+		}
+		q.expired = true
+		s.maybeFreeLocked(q)
+	})
+}
+
+func (s *Scorer) reviveLocked(q *queue) {
+	if q.retired != nil && q.retired.Stop() {
+		s.helpers.Done()
+	}
+	q.retired, q.expired = nil, false
+}
+
+// maybeFreeLocked frees a model that is retired, past its grace and unused.
+func (s *Scorer) maybeFreeLocked(q *queue) {
+	if !q.expired || q.inUse > 0 || q.session == nil {
+		return
+	}
+	s.forgetLocked(q)
+	s.helpers.Add(1)
+	go func() { // freeing takes a while, and the lock is everybody's
+		defer s.helpers.Done()
+		q.free()
+	}()
+}
+
+func (s *Scorer) forgetLocked(q *queue) {
+	delete(s.queues, q.version)
+	s.ready = slices.DeleteFunc(s.ready, func(o *queue) bool { return o == q })
+	s.metrics.models.Dec()
+}
+
+// Close refuses further calls, waits for those inside, and frees all models. A second Close does nothing more.
+func (s *Scorer) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	s.mu.Lock()
+	queues := slices.Clone(s.ready)
+	for _, q := range s.queues {
+		s.reviveLocked(q)
+	}
+	for len(s.ready) > 0 {
+		s.forgetLocked(s.ready[0])
+	}
+	s.mu.Unlock()
+	for _, q := range queues {
+		q.free()
+	}
+	s.helpers.Wait()
+}
