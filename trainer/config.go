@@ -1,0 +1,159 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"andon/event"
+	"andon/model"
+	"andon/trainer/fit"
+)
+
+// Config is what all pipelines share.
+type Config struct {
+	// Check is how often the policy looks at each pipeline.
+	Check time.Duration `yaml:"check"`
+	// Backoff is the wait after a failed run; each further failure doubles it, up to BackoffLimit.
+	Backoff      time.Duration `yaml:"backoff"`
+	BackoffLimit time.Duration `yaml:"backoff_limit"`
+	// Memory bounds the windows of one run; where there are more, every n-th is taken.
+	Memory event.Bytes `yaml:"memory"`
+}
+
+// Default returns the settings of one machine that also serves.
+func Default() Config {
+	return Config{
+		Check:        time.Second,            // two small queries a pipeline without a model; nothing for one that has it
+		Backoff:      time.Minute,            // time for a person to read the reason, or for ClickHouse to come back
+		BackoffLimit: time.Hour,              // data that could not be learned from seldom mends itself sooner
+		Memory:       event.Bytes(512 << 20), // 150,000 windows of 30 x 29: more teach little and take minutes an epoch
+	}
+}
+
+// Validate reports every fault with its key.
+func (c *Config) Validate() error {
+	var f faults
+	f.check(c.Check >= 10*time.Millisecond, "check", c.Check, "at least 10ms")
+	f.check(c.Backoff > 0, "backoff", c.Backoff, "a positive duration")
+	f.check(c.BackoffLimit >= c.Backoff, "backoff_limit", c.BackoffLimit, "at least backoff")
+	f.check(c.Memory >= 1<<20, "memory", c.Memory, "at least 1MiB")
+	return errors.Join(f...)
+}
+
+// Spec says what one pipeline's model is, how it is trained and when its data is enough.
+type Spec struct {
+	Task model.Task `yaml:"task"`
+	// Unit is the value's unit, for people; empty takes the task's.
+	Unit string `yaml:"unit"`
+
+	// Network is gru; Hidden its units a layer, Layers their number.
+	Network string `yaml:"network"`
+	Hidden  int    `yaml:"hidden"`
+	Layers  int    `yaml:"layers"`
+
+	Epochs       int     `yaml:"epochs"`
+	Batch        int     `yaml:"batch"`
+	LearningRate float64 `yaml:"learning_rate"`
+	Decay        float64 `yaml:"decay"`
+	Clip         float64 `yaml:"clip"`
+	Dropout      float64 `yaml:"dropout"`
+	Average      float64 `yaml:"average"`
+	Patience     int     `yaml:"patience"`
+	Shards       int     `yaml:"shards"`
+	Seed         uint64  `yaml:"seed"`
+
+	// Validation is the share of assets, or of time where there is one asset, that is kept from training to choose the epoch and calibrate the risk.
+	Validation float64 `yaml:"validation"`
+
+	// Cap is the remaining life beyond which a network need not tell, in grid steps; Horizon the steps that the risk speaks of. For remaining-life.
+	Cap     int `yaml:"cap"`
+	Horizon int `yaml:"horizon"`
+	// MinAssets is how many assets must have failed before the first training. For remaining-life.
+	MinAssets int `yaml:"min_assets"`
+	// MinRows is how many rows must be there before the first training, which takes each asset's first MinRows. For anomaly.
+	MinRows int `yaml:"min_rows"`
+	// Settle is how long no new label must have come before the first training. For remaining-life.
+	Settle time.Duration `yaml:"settle"`
+}
+
+// DefaultSpec returns a task's settings.
+func DefaultSpec(task model.Task) Spec {
+	s := Spec{
+		Task:    task,
+		Network: "gru",
+		Hidden:  32,
+		Layers:  1,
+
+		Epochs:       12,
+		Batch:        64,
+		LearningRate: 0.003,
+		Decay:        0.1,
+		Clip:         1, // far above the usual gradient: it stops a bad batch, not the training
+		Average:      0.99,
+		Patience:     4,
+		// A second part pays from about 48 units a layer on; below, the parts wait for each other longer than they work.
+		Shards:     1,
+		Seed:       1,
+		Validation: 0.15,
+	}
+	switch task {
+	case model.RemainingLife:
+		s.Unit = "steps"
+		s.Cap = 125      // the custom of the field (Heimes 2008): far from its end an asset shows no wear that could tell more
+		s.Horizon = 30   // the last quarter of the cap: time enough to order a part
+		s.MinAssets = 20 // fewer leave three for validation
+		// Rows and labels come by different topics and are stored within a second or two of each other.
+		s.Settle = 5 * time.Second
+	case model.Anomaly:
+		s.Unit = "sd"
+		s.MinRows = 3400 // twelve days at five minutes; NAB's probation period of its machine temperature is 3,404 rows
+	}
+	return s
+}
+
+// UnmarshalYAML reads a section over the defaults of the task that it names.
+func (s *Spec) UnmarshalYAML(unmarshal func(any) error) error {
+	var keys map[string]any
+	if err := unmarshal(&keys); err != nil {
+		return err
+	}
+	task, _ := keys["task"].(string)
+	type plain Spec
+	*s = DefaultSpec(model.Task(task))
+	return unmarshal((*plain)(s))
+}
+
+// Validate reports every fault with its key.
+func (s *Spec) Validate() error {
+	var f faults
+	switch s.Task {
+	case model.RemainingLife:
+		f.check(s.Cap >= 2, "cap", s.Cap, "at least 2 steps")
+		f.check(s.Horizon >= 1 && s.Horizon < s.Cap, "horizon", s.Horizon, "at least 1 and less than cap")
+		f.check(s.MinAssets >= 2, "min_assets", s.MinAssets, "at least 2: one to learn from, one to check with")
+		f.check(s.Settle >= 0, "settle", s.Settle, "0 or more")
+	case model.Anomaly:
+		f.check(s.MinRows >= 100, "min_rows", s.MinRows, "at least 100")
+	default:
+		f.check(false, "task", string(s.Task), fmt.Sprintf("%s or %s", model.RemainingLife, model.Anomaly))
+	}
+	f.check(s.Network == "gru", "network", s.Network, "gru")
+	f.check(s.Hidden >= 1 && s.Hidden <= 1024, "hidden", s.Hidden, "between 1 and 1024")
+	f.check(s.Layers >= 1 && s.Layers <= 8, "layers", s.Layers, "between 1 and 8")
+	f.check(s.Validation > 0 && s.Validation < 1, "validation", s.Validation, "between 0 and 1")
+	return errors.Join(append(f, s.fit().Validate())...)
+}
+
+func (s *Spec) fit() fit.Config {
+	return fit.Config{Epochs: s.Epochs, Batch: s.Batch, LearningRate: s.LearningRate, Decay: s.Decay, Clip: s.Clip, Dropout: s.Dropout,
+		Average: s.Average, Patience: s.Patience, Shards: s.Shards, Seed: s.Seed}
+}
+
+type faults []error
+
+func (f *faults) check(ok bool, key string, value any, want string) {
+	if !ok {
+		*f = append(*f, fmt.Errorf("%s: %v is not %s", key, value, want))
+	}
+}

@@ -1,0 +1,178 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"andon/event"
+	"andon/model"
+	"andon/trainer/fit"
+)
+
+// consider looks at one pipeline and acts on what the policy says.
+func (t *Trainer) consider(ctx context.Context, s *student) {
+	state, err := t.look(ctx, s)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.say(s, Decision{Wait, fmt.Sprintf("cannot see what is stored: %v", err)})
+		}
+		return
+	}
+	d := decide(&t.cfg, &s.Spec, state)
+	t.say(s, d)
+	switch d.Verdict {
+	case Train:
+		t.answered(s, state.Asked)
+		t.train(ctx, s, d.Reason)
+	case Refuse:
+		t.answered(s, state.Asked)
+		r := t.begin(s)
+		r.tell(ctx, event.TrainingFailed, event.Training{Detail: "not started: " + d.Reason})
+	}
+}
+
+// look gathers the policy's state; a pipeline with a champion costs no query.
+func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
+	t.mu.Lock()
+	state := &State{Asked: s.asked, Failures: s.failures, Ended: s.ended}
+	t.mu.Unlock()
+	if m := t.registry.Live(s.Name); m != nil && m.Recipe.SameShape(&s.Recipe) {
+		state.Champion = m.Version
+	}
+	if state.Champion == "" || state.Asked != "" {
+		if s.Spec.Task == model.RemainingLife {
+			labels, err := t.store.Labels(ctx, s.Name, event.KindFailure)
+			if err != nil {
+				return nil, err
+			}
+			failed := map[string]bool{}
+			for _, l := range labels {
+				failed[l.Asset] = true
+			}
+			state.Assets = len(failed)
+		} else {
+			n, err := t.store.Count(ctx, s.Name)
+			if err != nil {
+				return nil, err
+			}
+			state.Rows = n
+		}
+	}
+	state.Now = time.Now()
+	if state.Assets != s.assets || s.changed.IsZero() {
+		s.assets, s.changed = state.Assets, state.Now
+	}
+	state.Changed = s.changed
+	return state, nil
+}
+
+// say keeps a decision and logs it when it is of another kind than the last.
+func (t *Trainer) say(s *student, d Decision) {
+	t.mu.Lock()
+	news := s.said.Verdict != d.Verdict
+	s.said = d
+	t.mu.Unlock()
+	if news {
+		t.log.Info("decided", "pipeline", s.Name, "verdict", d.Verdict, "reason", d.Reason)
+	}
+}
+
+// answered forgets what was asked, unless it was asked anew since.
+func (t *Trainer) answered(s *student, asked string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.asked == asked {
+		s.asked = ""
+	}
+}
+
+// train does one run.
+func (t *Trainer) train(ctx context.Context, s *student, why string) {
+	r := t.begin(s)
+	lesson, err := r.learn(ctx, why)
+	if err == nil {
+		err = t.install(s, lesson.Model, why)
+	}
+	s.ended = time.Now()
+	if err != nil {
+		detail := err.Error()
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			detail = "stopped with the appliance"
+		} else {
+			s.failures++
+		}
+		r.tell(ctx, event.TrainingFailed, event.Training{Detail: detail})
+		return
+	}
+	s.failures = 0
+	r.tell(ctx, event.TrainingFinished, event.Training{Version: lesson.Model.Version, Detail: lesson.Summary})
+}
+
+// install registers a model and makes it the champion.
+func (t *Trainer) install(s *student, m *model.Model, why string) error {
+	if err := t.registry.Add(m); err != nil {
+		return fmt.Errorf("register model %s of %s: %w", m.Version, s.Name, err)
+	}
+	if err := t.registry.Promote(s.Name, m.Version, "trainer", why); err != nil {
+		return fmt.Errorf("promote model %s of %s: %w", m.Version, s.Name, err)
+	}
+	return nil
+}
+
+// run is one training as it is told to the world.
+type run struct {
+	t     *Trainer
+	s     *student
+	name  string
+	began time.Time
+	// last is what was told last, which the next step builds on.
+	last event.Training
+}
+
+func (t *Trainer) begin(s *student) *run {
+	r := &run{t: t, s: s, began: time.Now()}
+	r.name = s.Name + "-" + r.began.UTC().Format("20060102T150405.000")
+	r.last = event.Training{Run: r.name, Pipeline: s.Name, Epochs: s.Spec.Epochs, Loss: math.NaN(), ValLoss: math.NaN()}
+	return r
+}
+
+func (r *run) learn(ctx context.Context, why string) (*Lesson, error) {
+	return Learn(ctx, r.t.store, &r.s.Pipeline, r.t.cfg.Memory, r.name, Watcher{
+		Ready: func(windows int) {
+			r.last.Rows = windows
+			r.tell(ctx, event.TrainingStarted, event.Training{Detail: why})
+		},
+		Epoch: func(p fit.Progress) {
+			r.last.Epoch, r.last.Loss, r.last.ValLoss, r.last.RowsPerSecond = p.Epoch, p.Loss, p.ValLoss, p.RowsPerSecond
+			r.tell(ctx, event.TrainingEpoch, event.Training{})
+		},
+	})
+}
+
+// tell sends a step of the run everywhere; what gives its Version and Detail.
+func (r *run) tell(ctx context.Context, state string, what event.Training) {
+	e := r.last
+	e.State, e.Version, e.Detail = state, what.Version, what.Detail
+	now := time.Now()
+	e.Time, e.Elapsed = now.UnixNano(), int64(now.Sub(r.began))
+	m := r.t.metrics
+	m.epoch.WithLabelValues(r.s.Name).Set(float64(e.Epoch))
+	m.loss.WithLabelValues(r.s.Name).Set(e.ValLoss)
+	m.rate.WithLabelValues(r.s.Name).Set(e.RowsPerSecond)
+	if state != event.TrainingEpoch {
+		r.t.log.Info("training "+state, "pipeline", r.s.Name, "run", r.name, "version", e.Version, "detail", e.Detail, "elapsed", time.Duration(e.Elapsed))
+	}
+	if state == event.TrainingFinished || state == event.TrainingFailed {
+		m.runs.WithLabelValues(r.s.Name, state).Inc()
+	}
+	r.t.out(e)
+	// The end of a run is recorded also when the appliance is about to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := r.t.store.WriteTraining(ctx, e); err != nil {
+		r.t.log.Warn("record training", "run", r.name, "state", state, "error", err)
+	}
+}

@@ -1,0 +1,144 @@
+// Package trainer makes models: it watches what each pipeline has stored, decides when that is enough, trains, and puts the model into service.
+//
+// policy.go decides and does nothing else; run.go acts. Metrics: andon_trainer_epoch, andon_trainer_loss, andon_trainer_rows_per_second (by pipeline)
+// and andon_trainer_runs_total (by pipeline and state).
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+	"andon/model"
+)
+
+// Source is where training data comes from.
+type Source interface {
+	// Labels returns a pipeline's labels of a kind.
+	Labels(ctx context.Context, pipeline, kind string) ([]event.Label, error)
+	// Readings calls f once an asset with all its rows in order of time, Values in the order of signals; nil assets mean all, until 0 means to the end.
+	// The rows are the callee's only until f returns. The query that was asked comes back.
+	Readings(ctx context.Context, pipeline string, signals, assets []string, from, until int64, f func(asset string, rows []event.Row) error) (query string, err error)
+}
+
+// Store is a Source that can be watched, and keeps the record of training.
+type Store interface {
+	Source
+	// Count returns how many readings a pipeline has.
+	Count(ctx context.Context, pipeline string) (uint64, error)
+	WriteTraining(ctx context.Context, t event.Training) error
+}
+
+// Registry is where models go.
+type Registry interface {
+	Add(m *model.Model) error
+	Promote(pipeline, version, who, why string) error
+	Live(pipeline string) *model.Model
+}
+
+// Featurize makes the windows of one asset's rows as serving does; see processors/features.Config.Windows. The window is the callee's only until emit returns.
+type Featurize func(recipe *model.Recipe, rows []event.Row, emit func(end int64, window []float32)) error
+
+// Pipeline is what the trainer needs to know of one.
+type Pipeline struct {
+	Name string
+	// Recipe has no Scale: training learns it.
+	Recipe    model.Recipe
+	Spec      Spec
+	Featurize Featurize
+}
+
+// Trainer decides and trains, one run at a time.
+type Trainer struct {
+	cfg       Config
+	pipelines []*student
+	store     Store
+	registry  Registry
+	out       func(event.Training)
+	log       *slog.Logger
+	metrics   *metrics
+	wake      chan struct{}
+
+	// mu guards asked and said of every student; the rest of a student belongs to Run.
+	mu sync.Mutex
+}
+
+// student is one pipeline as the trainer remembers it.
+type student struct {
+	Pipeline
+	asked string   // why a person asked for a run; empty when nobody did
+	said  Decision // the last decision
+
+	assets   int
+	changed  time.Time // when assets last changed
+	failures int       // failed runs since the last good one
+	ended    time.Time // when the last run ended
+}
+
+// New returns a trainer of pipelines, whose models are put into the registry; every step of a run goes to the store and to out, which must not block. ONNX
+// Runtime must be open before Run.
+func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *Trainer {
+	t := &Trainer{cfg: cfg, store: store, registry: registry, out: out, log: log, metrics: newMetrics(reg), wake: make(chan struct{}, 1)}
+	for _, p := range pipelines {
+		t.pipelines = append(t.pipelines, &student{Pipeline: p})
+	}
+	return t
+}
+
+// Trigger asks for a training run of a pipeline whatever the policy thinks of its champion; why is for the record. It returns at once; a second call
+// before the run starts replaces the reason. Safe for concurrent use.
+func (t *Trainer) Trigger(pipeline, why string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.pipelines, func(s *student) bool { return s.Name == pipeline })
+	if i < 0 {
+		return fmt.Errorf("train %s: no pipeline of that name has a model section", pipeline)
+	}
+	if why == "" {
+		why = "asked by hand"
+	}
+	t.pipelines[i].asked = why
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Decision returns what was last decided on a pipeline; false before the first look at it. Safe for concurrent use.
+func (t *Trainer) Decision(pipeline string) (Decision, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.pipelines {
+		if s.Name == pipeline {
+			return s.said, s.said.Reason != ""
+		}
+	}
+	return Decision{}, false
+}
+
+// Run looks at every pipeline each Check and trains where the policy says so, until ctx ends; a run in progress is then given up.
+func (t *Trainer) Run(ctx context.Context) error {
+	tick := time.NewTicker(t.cfg.Check)
+	defer tick.Stop()
+	for {
+		for _, s := range t.pipelines {
+			if ctx.Err() != nil {
+				return nil
+			}
+			t.consider(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-t.wake:
+		}
+	}
+}
