@@ -83,10 +83,8 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 		}
 	}
 	d.digest = hex.EncodeToString(b.hash.Sum(nil))
-	for name, s := range map[string]*fit.Set{"training": &d.train, "validation": &d.val} {
-		if s.Len() == 0 {
-			return nil, fmt.Errorf("%d windows of %d assets leave none for the %s part", total, assets, name)
-		}
+	if d.train.Len() == 0 || d.val.Len() == 0 {
+		return nil, fmt.Errorf("%d windows of %d assets are too few: %d would train and %d validate", total, assets, d.train.Len(), d.val.Len())
 	}
 	return d, nil
 }
