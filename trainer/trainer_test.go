@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,12 +26,25 @@ type school struct {
 	*Trainer
 	store *warehouse
 	shelf *shelf
-	told  []event.Training
+
+	mu   sync.Mutex
+	said []event.Training
+}
+
+// told returns what went to out.
+func (s *school) told() []event.Training {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.said)
 }
 
 func open(t *testing.T, pipelines ...Pipeline) *school {
 	s := &school{store: &warehouse{}, shelf: &shelf{}}
-	out := func(e event.Training) { s.told = append(s.told, e) }
+	out := func(e event.Training) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.said = append(s.said, e)
+	}
 	s.Trainer = New(Default(), pipelines, s.store, s.shelf, out, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -69,21 +83,21 @@ func TestFirstModel(t *testing.T) {
 		fill(s.store, 8)
 		after(4 * time.Second)
 		s.expect(t, Wait, "8 assets have failed, the last label came")
-		if len(s.told) != 0 {
-			t.Fatalf("started while labels came: %+v", s.told)
+		if len(s.told()) != 0 {
+			t.Fatalf("started while labels came: %+v", s.told())
 		}
 		after(3 * time.Second)
 		s.expect(t, Content, "champion")
 
 		want := []string{event.TrainingStarted, event.TrainingEpoch, event.TrainingEpoch, event.TrainingFinished}
-		if got := s.store.states(); !slices.Equal(got, want) || len(s.told) != len(want) {
-			t.Fatalf("states %v, told %d", got, len(s.told))
+		if got := s.store.states(); !slices.Equal(got, want) || len(s.told()) != len(want) {
+			t.Fatalf("states %v, told %d", got, len(s.told()))
 		}
-		first, last := s.told[0], s.told[3]
+		first, last := s.told()[0], s.told()[3]
 		if first.Detail != "no champion, and 8 assets have failed" || first.Rows == 0 || first.Epochs != 2 || !math.IsNaN(first.Loss) {
 			t.Errorf("started: %+v", first)
 		}
-		if m := s.shelf.Live("pumps"); m == nil || last.Version != m.Version || last.Epoch != 2 || last.Loss != s.told[2].Loss || last.Run != first.Run ||
+		if m := s.shelf.Live("pumps"); m == nil || last.Version != m.Version || last.Epoch != 2 || last.Loss != s.told()[2].Loss || last.Run != first.Run ||
 			m.Lineage.Run != first.Run || !strings.Contains(last.Detail, "validation error") {
 			t.Errorf("finished: %+v", last)
 		}
@@ -106,7 +120,7 @@ func TestTrigger(t *testing.T) {
 			t.Fatal(err)
 		}
 		after(time.Millisecond)
-		if last := s.told[len(s.told)-1]; last.State != event.TrainingFailed || last.Detail != "not started: too early; but 0 of 6 assets have failed" {
+		if last := s.told()[len(s.told())-1]; last.State != event.TrainingFailed || last.Detail != "not started: too early; but 0 of 6 assets have failed" {
 			t.Errorf("told %+v", last)
 		}
 		fill(s.store, 8)
@@ -135,7 +149,9 @@ func TestChampionOfAnotherShape(t *testing.T) {
 		s := open(t, p)
 		old := p.Recipe
 		old.Length = 7
+		s.shelf.mu.Lock()
 		s.shelf.live = map[string]*model.Model{"pumps": {Meta: model.Meta{Recipe: old}, Version: "old"}}
+		s.shelf.mu.Unlock()
 		fill(s.store, 8)
 		after(10 * time.Second)
 		if m := s.shelf.Live("pumps"); m.Version == "old" {
@@ -150,7 +166,9 @@ func TestFailuresBackOff(t *testing.T) {
 		p := pumps()
 		p.Spec.Epochs = 1
 		s := open(t, p)
+		s.shelf.mu.Lock()
 		s.shelf.refuse = errors.New("the disk is full")
+		s.shelf.mu.Unlock()
 		fill(s.store, 8)
 		after(30 * time.Second)
 		failed := func() (n int) {
@@ -161,8 +179,8 @@ func TestFailuresBackOff(t *testing.T) {
 			}
 			return n
 		}
-		if failed() != 1 || !strings.HasSuffix(s.told[len(s.told)-1].Detail, ": the disk is full") {
-			t.Fatalf("%d failures: %+v", failed(), s.told[len(s.told)-1])
+		if failed() != 1 || !strings.HasSuffix(s.told()[len(s.told())-1].Detail, ": the disk is full") {
+			t.Fatalf("%d failures: %+v", failed(), s.told()[len(s.told())-1])
 		}
 		s.expect(t, Wait, "run 1 failed")
 		after(time.Minute)
@@ -189,8 +207,8 @@ func TestStoreAway(t *testing.T) {
 		s.store.mu.Unlock()
 		after(10 * time.Second)
 		s.expect(t, Wait, "connection refused")
-		if len(s.told) != 0 {
-			t.Errorf("told %+v", s.told)
+		if len(s.told()) != 0 {
+			t.Errorf("told %+v", s.told())
 		}
 	})
 }
