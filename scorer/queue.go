@@ -210,7 +210,7 @@ func (s *Scorer) evenLocked(q *queue) int {
 }
 
 // takeLocked takes a run's windows from q, from its oldest request on. A request that is not used up goes to the end, so that a short one need not wait for a
-// long one. A run is not split for the sake of idle workers below a quarter of the largest, where windows begin to cost more.
+// long one. Below a quarter of the largest run, where windows begin to cost more, none is split to keep idle workers busy.
 func (s *Scorer) takeLocked(q *queue) *batch {
 	size := min(q.rows, s.cfg.MaxBatch, max(s.evenLocked(q), s.cfg.MaxBatch/4))
 	s.turn++
