@@ -101,6 +101,9 @@ func (p *Partition) Newest(name string) (int64, bool) {
 	return a.newest, true
 }
 
+// NoClock is the clock before the first row.
+const NoClock = never
+
 // Fold returns the smallest offset from which rows must be read again to get this state back, and the clock to begin with; next is the offset
 // after the last row handled.
 func (p *Partition) Fold(next int64) (offset, clock int64) {

@@ -1,0 +1,222 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"andon/event"
+	"andon/processors/features"
+)
+
+// randomLog makes records of a disorderly fleet, with gaps in the offsets.
+func randomLog(rng *rand.Rand, n, assets, signals int) (log []entry, end int64) {
+	clock := make([]int64, assets)
+	for i := range clock {
+		clock[i] = rng.Int64N(100) * 1e9
+	}
+	for range n {
+		end += 1 + int64(rng.IntN(6)/5)*int64(rng.IntN(4))
+		at := event.Position{Topic: "t", Partition: 1, Offset: end - 1}
+		e := entry{offset: at.Offset}
+		switch rng.IntN(30) {
+		case 0:
+			e.reject = &event.DeadLetter{Record: event.Record{Position: at, Value: []byte("?")}, Pipeline: "p", Reason: event.ReasonMalformed}
+		case 1:
+			e.label = &event.Label{Position: at, Pipeline: "p", Asset: "x", Kind: event.KindFailure, Value: math.NaN()}
+		default:
+			a := rng.IntN(assets)
+			clock[a] += rng.Int64N(12) * 1e9
+			if rng.IntN(40) == 0 {
+				clock[a] += 60e9
+			}
+			row := event.Row{Offset: at.Offset, Asset: fmt.Sprint("asset-", a), Time: clock[a]}
+			if rng.IntN(4) == 0 {
+				row.Time -= rng.Int64N(40) * 1e9
+			}
+			for range signals {
+				v := math.Round(100 * rng.Float64())
+				if rng.IntN(15) == 0 {
+					v = math.NaN()
+				}
+				row.Values = append(row.Values, v)
+			}
+			if last := len(log) - 1; rng.IntN(10) == 0 && last >= 0 && log[last].row != nil {
+				doubled := *log[last].row
+				doubled.Offset = row.Offset
+				row = doubled
+			}
+			e.row = &row
+		}
+		log = append(log, e)
+	}
+	return log, end
+}
+
+// stored lists all that is in the tables, and fails on an offset that two inserts of a table share.
+func (w *world) stored(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for table, inserts := range w.tables {
+		ranges := make([]token, 0, len(inserts))
+		for at, rows := range inserts {
+			ranges = append(ranges, at)
+			for _, r := range rows {
+				all = append(all, table+" "+r)
+			}
+		}
+		slices.SortFunc(ranges, func(a, b token) int { return int(a.first - b.first) })
+		for i := 1; i < len(ranges); i++ {
+			if ranges[i].first < ranges[i-1].next {
+				t.Fatalf("%s: inserts %v and %v overlap", table, ranges[i-1], ranges[i])
+			}
+		}
+	}
+	sort.Strings(all)
+	return all
+}
+
+// run hands the log to the line in random batches with random flushes until all is committed or a call fails.
+func (w *world) run(ctx context.Context, l *Line, rng *rand.Rand) error {
+	p, at, err := l.Open(ctx, w.assignment())
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if at > w.committed {
+		return fmt.Errorf("reads from %d, committed is %d", at, w.committed)
+	}
+	for at < w.end {
+		next := min(at+1+rng.Int64N(60), w.end)
+		if err := p.Handle(ctx, w.batch(at, next)); err != nil {
+			return err
+		}
+		at = next
+		if rng.IntN(3) == 0 {
+			if err := p.Flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return p.Flush(ctx)
+}
+
+// For a fixed model, any batch split, any flush and any crash give the same rows and scores, once; and all dead letters and scores are published.
+func TestExactlyOnce(t *testing.T) {
+	ctx := context.Background()
+	crashes, again, scores := 0, 0, 0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		cfg := small()
+		cfg.Features.Stride = 1 + rng.IntN(2)
+		cfg.Features.Lateness = time.Duration(rng.IntN(40)) * time.Second
+		cfg.Features.Horizon = 2 * time.Minute
+		cfg.Features.Close = []features.Close{features.Complete, features.Watermark}[rng.IntN(2)]
+		log, end := randomLog(rng, 300, 1+rng.IntN(5), 2)
+
+		calm := newWorld()
+		calm.log, calm.end = log, end
+		line := calm.line(t, cfg)
+		calm.model = fits(line, "m1")
+		p, _, err := line.Open(ctx, calm.assignment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(p.Handle(ctx, calm.batch(0, end)), p.Flush(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		want := calm.stored(t)
+
+		w := newWorld()
+		w.log, w.end, w.rng, w.model = log, end, rng, calm.model
+		for tries := 0; ; tries++ {
+			if tries == 10000 {
+				t.Fatalf("seed %d: does not end", seed)
+			}
+			// How blocks and chunks are cut may change from start to start.
+			cfg.Flush.Rows = 1 + rng.IntN(100)
+			cfg.ScoreChunk = 1 + rng.IntN(8)
+			if strings.Contains(w.note, "intent") {
+				again++
+			}
+			w.fuse = rng.IntN(40) - 3
+			err := w.run(ctx, w.line(t, cfg), rng)
+			if err == nil && w.committed == end {
+				break
+			}
+			if crashes++; err != nil && !errors.Is(err, errCrash) {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+		got := w.stored(t)
+		if !slices.Equal(want, got) {
+			i := 0
+			for i < len(want) && i < len(got) && want[i] == got[i] {
+				i++
+			}
+			t.Fatalf("seed %d: %d rows stored, want %d; the first difference is at %d:\nwant %s\ngot  %s", seed, len(got), len(want), i, want[i:min(i+1, len(want))], got[i:min(i+1, len(got))])
+		}
+		for offset := range calm.sent {
+			if w.sent[offset] == 0 {
+				t.Fatalf("seed %d: what came of offset %d was not published", seed, offset)
+			}
+		}
+		scores += len(calm.tables["scores"][token{0, end}])
+	}
+	if crashes < 1000 || again < 300 || scores < 1000 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores", crashes, again, scores)
+	}
+}
+
+// A writer that is thought dead wakes after another has stored its block and gone on: it stores nothing and cannot commit.
+func TestZombie(t *testing.T) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(7, 7))
+	w := newWorld()
+	w.log, w.end = randomLog(rng, 200, 3, 2)
+	line := w.line(t, small())
+	w.model = fits(line, "m1")
+	zombie, at, err := line.Open(ctx, w.assignment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := zombie.Handle(ctx, w.batch(at, 120)); err != nil {
+		t.Fatal(err)
+	}
+	w.before = func() {
+		w.before = nil
+		if err := w.run(ctx, line, rng); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = zombie.Flush(ctx)
+	if err == nil || !strings.Contains(err.Error(), "commit p t/1@0-120: fenced") {
+		t.Fatalf("the zombie's commit: %v", err)
+	}
+	if w.committed != w.end {
+		t.Fatalf("committed %d of %d", w.committed, w.end)
+	}
+	// What the two stored overlaps nowhere, and a third pass over the calm world agrees.
+	calm := newWorld()
+	calm.log, calm.end, calm.model = w.log, w.end, w.model
+	if err := calm.run(ctx, calm.line(t, small()), rng); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(calm.stored(t), w.stored(t)) {
+		t.Error("the stored rows differ")
+	}
+	// It is of no use any more.
+	if e := zombie.Handle(ctx, w.batch(120, 130)); e != err {
+		t.Errorf("got %v", e)
+	}
+	if e := zombie.Flush(ctx); e != err || !zombie.Due().IsZero() {
+		t.Errorf("got %v, due %v", e, zombie.Due())
+	}
+}

@@ -1,0 +1,139 @@
+// Package processors holds the order of work on a partition's batches: features, scores, the block that is stored, the commit.
+//
+// Metrics: andon_features_rows_total{pipeline,status} (ok, duplicate, late), andon_features_surplus_rows_total{pipeline},
+// andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
+// andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline}.
+package processors
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"andon/event"
+	"andon/model"
+	"andon/processors/features"
+)
+
+// Scorer gives verdicts: windows holds len(out) windows, row-major [len(out), Length, Width], scaled by m's recipe; out[i] is the i-th's verdict.
+// It keeps neither slice.
+type Scorer interface {
+	Score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error
+}
+
+// Live returns the model that scores, nil while there is none.
+type Live func() *model.Model
+
+// Judge gives the verdict on windows. The zero Judge gives none.
+type Judge struct {
+	Scorer Scorer
+	Live   Live
+}
+
+// Sink stores blocks for good. A block with the same pipeline, topic, partition, First and Next as one that it holds is dropped, table by table.
+type Sink interface {
+	Write(ctx context.Context, b *event.Block) error
+}
+
+// Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings, labels or dead
+// letters) and those scored.
+type Settler interface {
+	Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error)
+}
+
+// Publisher sends a block's scores and dead letters to Kafka and returns when they are acknowledged. After a crash it may be told of a block again.
+type Publisher interface {
+	Publish(ctx context.Context, b *event.Block) error
+}
+
+// Watch is shown rows that were taken and their scores. It never blocks, may miss some, and keeps neither slice.
+type Watch interface {
+	Observe(pipeline string, rows []event.Row, scores []event.Score)
+}
+
+// Outlets is where a pipeline's results go. Publisher and Watch may be nil.
+type Outlets struct {
+	Sink      Sink
+	Publisher Publisher
+	Watch     Watch
+}
+
+// Line is one pipeline: what its partitions share. It is safe for concurrent use.
+type Line struct {
+	cfg    Config
+	recipe *model.Recipe
+	schema string
+	judge  Judge
+	out    Outlets
+	all    *Metrics
+	meters meters
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// New makes a pipeline. metrics are shared by all pipelines.
+func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logger) (*Line, error) {
+	l := &Line{cfg: cfg, judge: judge, out: out, all: metrics, meters: metrics.of(cfg.Pipeline), log: log, now: time.Now}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
+	}
+	if judge.Live == nil || judge.Scorer == nil {
+		l.judge = Judge{Live: func() *model.Model { return nil }}
+	}
+	settings := uint64(0)
+	if cfg.Features != nil {
+		state, err := features.New(*cfg.Features, cfg.Signals)
+		if err != nil {
+			return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
+		}
+		l.recipe, settings = state.Recipe(), state.Fingerprint()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %x %q", cfg.Signals, settings, cfg.Source))
+	l.schema = hex.EncodeToString(sum[:6])
+	return l, nil
+}
+
+// Recipe returns the recipe that models of this pipeline must have, nil without features. It must not be changed.
+func (l *Line) Recipe() *model.Recipe { return l.recipe }
+
+// Assignment is one partition given to this process.
+type Assignment struct {
+	Topic     string
+	Partition int32
+	// Committed is the next offset to handle by the group's commit, and Note that commit's metadata.
+	Committed int64
+	Note      string
+	// Commit commits an offset with a note, and fails when the partition has gone to another member.
+	Commit func(ctx context.Context, next int64, note string) error
+}
+
+// Open makes the pipeline of one partition and says where to read from, at or before the committed offset: rows before that are only folded
+// into the state.
+func (l *Line) Open(_ context.Context, a Assignment) (*Pipeline, int64, error) {
+	p := &Pipeline{line: l, log: l.log.With("pipeline", l.cfg.Pipeline, "topic", a.Topic, "partition", a.Partition),
+		commit: a.Commit, committed: a.Committed}
+	p.block = event.Block{Pipeline: l.cfg.Pipeline, Topic: a.Topic, Partition: a.Partition, Readings: event.Readings{Signals: l.cfg.Signals}}
+	p.block.Reset(a.Committed)
+	n, err := parseNote(a.Note, a.Committed)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+	}
+	p.at, p.reform = n.Fold, n.Intent
+	n.Intent = nil
+	p.note = *n
+	if l.cfg.Features == nil {
+		p.at = a.Committed
+	} else {
+		if p.state, err = features.New(*l.cfg.Features, l.cfg.Signals); err != nil {
+			return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+		}
+		if n.Clock != nil {
+			p.state.SetClock(*n.Clock)
+		}
+	}
+	p.log.Info("partition opened", "committed", a.Committed, "fold", p.at, "again", p.reform != nil)
+	return p, p.at, nil
+}

@@ -1,0 +1,68 @@
+package processors
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/processors/features"
+)
+
+// Metrics are those of all pipelines.
+type Metrics struct {
+	rows     *prometheus.CounterVec
+	surplus  *prometheus.CounterVec
+	windows  *prometheus.CounterVec
+	assets   *prometheus.GaugeVec
+	folded   *prometheus.CounterVec
+	unfit    *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	flushing *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics named in the package comment.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	pipeline := []string{"pipeline"}
+	m := &Metrics{
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_features_rows_total",
+			Help: "Rows handled, by what became of them."}, []string{"pipeline", "status"}),
+		surplus: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_features_surplus_rows_total",
+			Help: "Rows stored but in no window, since their slot was complete before they came."}, pipeline),
+		windows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_features_windows_total",
+			Help: "Windows made."}, pipeline),
+		assets: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_features_assets",
+			Help: "Assets with state."}, []string{"pipeline", "partition"}),
+		folded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_folded_rows_total",
+			Help: "Rows read again after a start to get the state back."}, pipeline),
+		unfit: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_unfit_windows_total",
+			Help: "Windows not scored because the live model's recipe makes other windows."}, pipeline),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
+			Help:    "From the arrival of a record to the score of the window that it completed.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
+		flushing: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_flush_seconds",
+			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
+	}
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.latency, m.flushing)
+	return m
+}
+
+// meters are one pipeline's metrics, looked up once.
+type meters struct {
+	rows                            [features.Late + 1]prometheus.Counter
+	surplus, windows, folded, unfit prometheus.Counter
+	latency, flushing               prometheus.Observer
+}
+
+func (m *Metrics) of(pipeline string) meters {
+	ok := m.rows.WithLabelValues(pipeline, "ok")
+	return meters{
+		rows: [...]prometheus.Counter{
+			features.Taken:     ok,
+			features.Surplus:   ok, // stored like any other; counted apart, too
+			features.Duplicate: m.rows.WithLabelValues(pipeline, "duplicate"),
+			features.Late:      m.rows.WithLabelValues(pipeline, "late"),
+		},
+		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
+		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline),
+		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
+	}
+}

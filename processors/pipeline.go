@@ -1,0 +1,279 @@
+package processors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"andon/event"
+	"andon/model"
+	"andon/processors/features"
+)
+
+// Pipeline is one partition's line. Its methods are called by one goroutine. After an error it is of no use: what it held is formed again from
+// the log by the next to open the partition.
+type Pipeline struct {
+	line   *Line
+	log    *slog.Logger
+	commit func(ctx context.Context, next int64, note string) error
+	state  *features.Partition // nil without features
+
+	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
+	at, committed int64
+	// reform is the intent found at Open, until its block is stored.
+	reform *intent
+	// note belongs to the offset committed last, which is block.First.
+	note   note
+	block  event.Block
+	due    time.Time
+	broken error
+
+	letterBytes int
+	surplus     int64
+	taken       []event.Row
+
+	// What the next windows are scored by, and the windows of the last scores of the block, which wait for their verdicts.
+	model    *model.Model
+	scaler   *features.Scaler
+	fits     bool
+	version  string
+	windows  []float32
+	verdicts []event.Verdict
+	waiting  int
+}
+
+func (p *Pipeline) name() string {
+	return fmt.Sprintf("%s %s/%d", p.block.Pipeline, p.block.Topic, p.block.Partition)
+}
+
+// fail makes the error that ends this Pipeline.
+func (p *Pipeline) fail(act string, first, next int64, err error) error {
+	p.broken = fmt.Errorf("%s %s@%d-%d: %w", act, p.name(), first, next, err)
+	return p.broken
+}
+
+// cursor is how far a batch's rows, rejects and labels are used.
+type cursor struct{ row, reject, label int }
+
+// Handle takes the next batch. What becomes of it is held until the block is flushed, by Handle itself when the block is full, else by Flush.
+func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
+	if p.broken != nil {
+		return p.broken
+	}
+	if b.First != p.at {
+		return p.fail("handle", b.First, b.Next, fmt.Errorf("the batch begins at %d, not at %d", b.First, p.at))
+	}
+	c := cursor{}
+	for p.at < b.Next {
+		if p.at < p.committed {
+			if err := p.fold(b, &c, min(b.Next, p.committed)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.work(ctx, b, &c, p.cut(b, &c)); err != nil {
+			return err
+		}
+		if p.full() {
+			if err := p.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if p.state != nil {
+		p.line.all.assets.WithLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition))).Set(float64(p.state.Assets()))
+	}
+	return nil
+}
+
+// cut returns how far to work before the block may be full.
+func (p *Pipeline) cut(b *event.Batch, c *cursor) int64 {
+	if p.reform != nil {
+		return min(b.Next, p.reform.Next)
+	}
+	if last := c.row + p.line.cfg.Flush.Rows - p.records() - 1; last < len(b.Rows) {
+		return b.Rows[last].Offset + 1
+	}
+	return b.Next
+}
+
+// records returns how many input records the block accounts for.
+func (p *Pipeline) records() int {
+	return p.block.Readings.Len() + len(p.block.Labels) + len(p.block.DeadLetters)
+}
+
+// full tells whether the block must be flushed now.
+func (p *Pipeline) full() bool {
+	if p.reform != nil {
+		return p.at == p.reform.Next
+	}
+	f := &p.line.cfg.Flush
+	return p.records() >= f.Rows || p.bytes() >= int(f.Bytes) || !p.line.now().Before(p.due)
+}
+
+// bytes estimates the block's size in memory.
+func (p *Pipeline) bytes() int {
+	b := &p.block
+	// The sizes of a row's other columns, and of a score with its strings shared.
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + len(b.Scores)*144 + len(b.Labels)*128 + p.letterBytes
+}
+
+// fold takes rows that are stored already into the state.
+func (p *Pipeline) fold(b *event.Batch, c *cursor, to int64) error {
+	from := c.row
+	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
+		if p.state != nil {
+			if _, err := p.state.Row(&b.Rows[c.row], nil); err != nil {
+				return p.fail("fold", p.at, to, err)
+			}
+		}
+		c.row++
+	}
+	for c.reject < len(b.Rejects) && b.Rejects[c.reject].Offset < to {
+		c.reject++
+	}
+	for c.label < len(b.Labels) && b.Labels[c.label].Offset < to {
+		c.label++
+	}
+	p.line.meters.folded.Add(float64(c.row - from))
+	if p.at = to; to == p.committed {
+		p.log.Info("state folded", "from", p.note.Fold, "to", to)
+	}
+	return nil
+}
+
+// work takes what is new, up to an offset, into state and block.
+func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64) error {
+	var row *event.Row
+	var made int
+	emit := func(w *features.Window) error {
+		made++
+		return p.window(ctx, b, row, w)
+	}
+	var counts [features.Late + 1]int
+	scored, from, sparse := len(p.block.Scores), c.row, false
+	p.choose()
+	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
+		row = &b.Rows[c.row]
+		p.rejects(b, c, row.Offset)
+		out := features.Taken
+		if p.state != nil {
+			var err error
+			if out, err = p.state.Row(row, emit); err != nil {
+				return p.fail("handle", p.at, to, err)
+			}
+		}
+		counts[out]++
+		switch out {
+		case features.Late:
+			p.letter(p.late(b, row))
+		case features.Duplicate:
+			p.block.Readings.Append(row, event.StatusDuplicate)
+		default:
+			p.block.Readings.Append(row, event.StatusOK)
+		}
+		switch untaken := out >= features.Duplicate; {
+		case untaken && !sparse:
+			p.taken, sparse = append(p.taken[:0], b.Rows[from:c.row]...), true
+		case !untaken && sparse:
+			p.taken = append(p.taken, *row)
+		}
+		c.row++
+	}
+	p.rejects(b, c, to)
+	for c.label < len(b.Labels) && b.Labels[c.label].Offset < to {
+		p.block.Labels = append(p.block.Labels, b.Labels[c.label])
+		c.label++
+	}
+	if err := p.score(ctx, b); err != nil {
+		return p.fail("score", p.at, to, err)
+	}
+	p.at, p.block.Next = to, to
+	if p.due.IsZero() {
+		p.due = p.line.now().Add(p.line.cfg.Flush.Interval)
+	}
+	p.count(&counts, made)
+	if w := p.line.out.Watch; w != nil {
+		rows, scores := b.Rows[from:c.row], p.block.Scores[scored:]
+		if sparse {
+			rows = p.taken
+		}
+		if len(rows)+len(scores) > 0 {
+			w.Observe(p.block.Pipeline, rows, scores)
+		}
+	}
+	return nil
+}
+
+// rejects puts the records that did not decode, up to an offset, into the block.
+func (p *Pipeline) rejects(b *event.Batch, c *cursor, to int64) {
+	for c.reject < len(b.Rejects) && b.Rejects[c.reject].Offset < to {
+		p.letter(b.Rejects[c.reject])
+		c.reject++
+	}
+}
+
+func (p *Pipeline) letter(d event.DeadLetter) {
+	p.letterBytes += 256 + len(d.Key) + len(d.Value) + len(d.Detail)
+	for _, h := range d.Headers {
+		p.letterBytes += 48 + len(h.Key) + len(h.Value)
+	}
+	p.block.DeadLetters = append(p.block.DeadLetters, d)
+}
+
+// late makes the dead letter of a row whose slot is closed.
+func (p *Pipeline) late(b *event.Batch, row *event.Row) event.DeadLetter {
+	d := event.DeadLetter{Record: b.Raw(row.Offset), Pipeline: p.block.Pipeline, Reason: event.ReasonLate}
+	at := time.Unix(0, row.Time).UTC().Format(time.RFC3339Nano)
+	newest, ok := p.state.Newest(row.Asset)
+	if !ok || newest < row.Time {
+		d.Detail = fmt.Sprintf("event time %s of %q is out of range", at, row.Asset)
+		return d
+	}
+	d.Detail = fmt.Sprintf("event time %s of %q is %v behind its newest row, and its slot is closed; features.lateness is %v", at, row.Asset,
+		time.Duration(newest-row.Time), p.line.cfg.Features.Lateness)
+	return d
+}
+
+func (p *Pipeline) count(counts *[features.Late + 1]int, windows int) {
+	m := &p.line.meters
+	for out, n := range counts {
+		if n > 0 {
+			m.rows[out].Add(float64(n))
+		}
+	}
+	m.windows.Add(float64(windows))
+	if n := counts[features.Surplus]; n > 0 {
+		m.surplus.Add(float64(n))
+		if p.surplus == 0 {
+			p.log.Warn("rows come more often than the grid: the first complete one of a slot counts; for the last set features.close to watermark, for all a finer grid")
+		}
+		p.surplus += int64(n)
+	}
+}
+
+// Flush stores what is held and commits it. While a block of the pipeline before must be formed again there is nothing that may be flushed.
+func (p *Pipeline) Flush(ctx context.Context) error {
+	if p.broken != nil {
+		return p.broken
+	}
+	if p.block.Next == p.block.First || p.reform != nil {
+		return nil
+	}
+	return p.flush(ctx)
+}
+
+// Due returns when what is held must be flushed, zero when there is nothing to flush.
+func (p *Pipeline) Due() time.Time {
+	if p.broken != nil || p.reform != nil {
+		return time.Time{}
+	}
+	return p.due
+}
+
+// Close ends the partition's metrics. Whoever lets go of the partition may call it.
+func (p *Pipeline) Close() {
+	p.line.all.assets.DeleteLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition)))
+}

@@ -1,0 +1,74 @@
+package processors
+
+import (
+	"context"
+
+	"andon/event"
+)
+
+// settle makes a block that was formed again ready to be stored over what its first writer may have stored.
+//
+// Formed under the same settings, and by the same model, it is the same block: the Sink's token drops what it has. Another model gives other
+// verdicts on the same windows; each table then holds either the old verdicts or the new, once, which is all that is promised. Under other
+// settings an offset may have changed its kind, from reading to dead letter, say, and would be held as both: so the Sink is asked what
+// it holds, and that stays. A Sink that cannot tell still has each table's rows of the range once.
+func (p *Pipeline) settle(ctx context.Context) error {
+	b, was := &p.block, p.reform
+	if was.Schema == p.line.schema {
+		if was.Model == p.version && was.Rows != b.Rows() {
+			p.log.Warn("the block formed again has another number of rows than before: the log may have lost some",
+				"first", b.First, "next", b.Next, "rows", b.Rows(), "before", was.Rows)
+		}
+		return nil
+	}
+	sink, ok := p.line.out.Sink.(Settler)
+	p.log.Warn("the pipeline's settings changed while a block was being stored: what is stored of it stays, the rest is formed by the new settings",
+		"first", b.First, "next", b.Next, "asked", ok)
+	if !ok {
+		return nil
+	}
+	handled, scored, err := sink.Held(ctx, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+	if err != nil {
+		return err
+	}
+	without(b, set(handled), set(scored))
+	return nil
+}
+
+func set(offsets []int64) map[int64]bool {
+	s := make(map[int64]bool, len(offsets))
+	for _, o := range offsets {
+		s[o] = true
+	}
+	return s
+}
+
+// without takes out of the block what is held already.
+func without(b *event.Block, handled, scored map[int64]bool) {
+	r := &b.Readings
+	n, width := 0, len(r.Signals)
+	for i, offset := range r.Offset {
+		if handled[offset] {
+			continue
+		}
+		r.Asset[n], r.Time[n], r.Offset[n], r.Status[n] = r.Asset[i], r.Time[i], offset, r.Status[i]
+		copy(r.Values[n*width:(n+1)*width], r.Values[i*width:(i+1)*width])
+		n++
+	}
+	r.Asset, r.Time, r.Offset, r.Status, r.Values = r.Asset[:n], r.Time[:n], r.Offset[:n], r.Status[:n], r.Values[:n*width]
+	b.Scores = keep(b.Scores, func(s *event.Score) bool { return !scored[s.Offset] })
+	b.Labels = keep(b.Labels, func(l *event.Label) bool { return !handled[l.Offset] })
+	b.DeadLetters = keep(b.DeadLetters, func(d *event.DeadLetter) bool { return !handled[d.Offset] })
+}
+
+func keep[T any](all []T, wanted func(*T) bool) []T {
+	n := 0
+	for i := range all {
+		if wanted(&all[i]) {
+			all[n] = all[i]
+			n++
+		}
+	}
+	clear(all[n:])
+	return all[:n]
+}

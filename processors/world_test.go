@@ -1,0 +1,232 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"andon/event"
+	"andon/model"
+	"andon/processors/features"
+	"andon/processors/internal/cases"
+)
+
+var update = cases.Flag()
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is what outlives a crash: one partition's log, the group's commit, the store; and a fuse that makes a call to it fail.
+type world struct {
+	log        []entry // in offset order, with gaps
+	end        int64
+	committed  int64
+	note       string
+	generation int
+
+	tables map[string]map[token][]string // by table, one insert a token
+	sent   map[int64]int                 // offset of a dead letter or score: how often it was published
+
+	fuse  int // calls until one fails; negative for never
+	rng   *rand.Rand
+	model *model.Model
+	trace func(format string, args ...any)
+	// held answers Settler when set; before runs before a write has an effect.
+	before func()
+}
+
+type token struct{ first, next int64 }
+
+// entry is one record: a row, a reject or a label.
+type entry struct {
+	offset int64
+	row    *event.Row
+	reject *event.DeadLetter
+	label  *event.Label
+}
+
+func newWorld() *world {
+	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
+	for _, table := range []string{"readings", "scores", "labels", "deadletters"} {
+		w.tables[table] = map[token][]string{}
+	}
+	return w
+}
+
+var errCrash = errors.New("crash")
+
+// step is one call to the world: it may fail before its effect, or after.
+func (w *world) step(effect func()) error {
+	if w.fuse >= 0 {
+		w.fuse--
+		if w.fuse < 0 {
+			if w.rng.IntN(2) == 0 {
+				effect()
+			}
+			return errCrash
+		}
+	}
+	effect()
+	return nil
+}
+
+func (w *world) assignment() Assignment {
+	w.generation++
+	mine := w.generation
+	return Assignment{Topic: "t", Partition: 1, Committed: w.committed, Note: w.note, Commit: func(_ context.Context, next int64, note string) error {
+		if mine != w.generation {
+			return errors.New("fenced: generation is over")
+		}
+		if len(note) > 1000 {
+			return fmt.Errorf("the note has %d bytes", len(note))
+		}
+		return w.step(func() {
+			w.trace("commit %d %s", next, note)
+			w.committed, w.note = next, note
+		})
+	}}
+}
+
+func (w *world) Write(_ context.Context, b *event.Block) error {
+	w.trace("write [%d,%d)", b.First, b.Next)
+	if w.before != nil {
+		w.before()
+	}
+	at := token{b.First, b.Next}
+	for _, table := range []string{"readings", "labels", "deadletters", "scores"} {
+		rows := lines(b, table)
+		if len(rows) == 0 {
+			continue
+		}
+		err := w.step(func() {
+			if _, ok := w.tables[table][at]; ok {
+				w.trace("  %s: had this block", table)
+				return
+			}
+			for _, r := range rows {
+				w.trace("  %s %s", table, r)
+			}
+			w.tables[table][at] = rows
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines shows a block's rows, without what depends on the wall clock.
+func lines(b *event.Block, table string) (rows []string) {
+	switch table {
+	case "readings":
+		r := &b.Readings
+		for i := range r.Asset {
+			n := len(r.Signals)
+			rows = append(rows, fmt.Sprintf("@%d %s %g status=%d %v", r.Offset[i], r.Asset[i], float64(r.Time[i])/1e9, r.Status[i], r.Values[i*n:(i+1)*n]))
+		}
+	case "scores":
+		for _, s := range b.Scores {
+			rows = append(rows, fmt.Sprintf("@%d %s [%g,%g) value=%g risk=%g model=%s", s.Offset, s.Asset, float64(s.Start)/1e9, float64(s.End)/1e9, s.Value, s.Risk, s.Version))
+		}
+	case "labels":
+		for _, l := range b.Labels {
+			rows = append(rows, fmt.Sprintf("@%d %s %s", l.Offset, l.Asset, l.Kind))
+		}
+	case "deadletters":
+		for _, d := range b.DeadLetters {
+			rows = append(rows, fmt.Sprintf("@%d %s %q: %s", d.Offset, d.Reason, d.Value, d.Detail))
+		}
+	}
+	return rows
+}
+
+func (w *world) Publish(_ context.Context, b *event.Block) error {
+	return w.step(func() {
+		w.trace("publish %d scores, %d dead letters", len(b.Scores), len(b.DeadLetters))
+		for _, s := range b.Scores {
+			w.sent[s.Offset]++
+		}
+		for _, d := range b.DeadLetters {
+			w.sent[d.Offset]++
+		}
+	})
+}
+
+func (w *world) Observe(_ string, rows []event.Row, scores []event.Score) {
+	var offsets []int64
+	for _, r := range rows {
+		offsets = append(offsets, r.Offset)
+	}
+	w.trace("observe rows %v, %d scores", offsets, len(scores))
+}
+
+// Score gives a verdict that depends on every bit of the window.
+func (w *world) Score(_ context.Context, m *model.Model, windows []float32, out []event.Verdict) error {
+	size := m.Recipe.Length * m.Recipe.Width()
+	if len(windows) != size*len(out) {
+		return fmt.Errorf("%d values for %d windows of %d", len(windows), len(out), size)
+	}
+	return w.step(func() {
+		for i := range out {
+			h := fnv.New32a()
+			for _, v := range windows[i*size : (i+1)*size] {
+				bits := math.Float32bits(v)
+				h.Write([]byte{byte(bits), byte(bits >> 8), byte(bits >> 16), byte(bits >> 24)})
+			}
+			out[i] = event.Verdict{Value: float32(h.Sum32() % 1000), Risk: windows[(i+1)*size-1]}
+		}
+	})
+}
+
+func (w *world) line(t testing.TB, cfg Config) *Line {
+	t.Helper()
+	l, err := New(cfg, Judge{w, func() *model.Model { return w.model }}, Outlets{w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// batch is what ingest makes of the records in [first, next).
+func (w *world) batch(first, next int64) *event.Batch {
+	b := &event.Batch{Topic: "t", Partition: 1, First: first, Next: next, Received: time.Now().UnixNano()}
+	for _, e := range w.log {
+		switch {
+		case e.offset < first || e.offset >= next:
+		case e.row != nil:
+			b.Rows = append(b.Rows, *e.row)
+		case e.reject != nil:
+			b.Rejects = append(b.Rejects, *e.reject)
+		case e.label != nil:
+			b.Labels = append(b.Labels, *e.label)
+		}
+	}
+	b.Raw = func(offset int64) event.Record {
+		return event.Record{Position: event.Position{Topic: "t", Partition: 1, Offset: offset}, Value: fmt.Appendf(nil, "record %d", offset)}
+	}
+	return b
+}
+
+// fits is a model for the line's recipe.
+func fits(l *Line, version string) *model.Model {
+	return &model.Model{Meta: model.Meta{Recipe: *l.Recipe()}, Version: version}
+}
+
+func small() Config {
+	c := Default()
+	c.Pipeline, c.Signals = "p", []string{"a", "b"}
+	f := features.Default()
+	f.Recipe = model.Recipe{Grid: 10 * time.Second, Length: 2, MaxGap: 1, Smooth: 0.5, Baseline: 2, Age: true}
+	f.Lateness, f.Horizon = 20*time.Second, 5*time.Minute
+	c.Features = &f
+	return c
+}
