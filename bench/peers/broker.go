@@ -129,27 +129,24 @@ func (b *Broker) ends(ctx context.Context, topic string, partitions int32) ([]in
 	return out, nil
 }
 
-// forget deletes the topics whose names start with one of the prefixes and the group of that name, if they are there.
-func (b *Broker) forget(ctx context.Context, group string, prefixes ...string) error {
-	topics, err := b.adm.ListTopics(ctx)
+// forget deletes the group and every topic whose name starts with the group's: the peer's output and what else it made for itself.
+func (b *Broker) forget(ctx context.Context, group string) error {
+	fresh, err := connect(b.Addr) // a client lists topics from a cache, which is too old for the ones that a peer just made
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, t := range topics.Names() {
-		for _, p := range prefixes {
-			if strings.HasPrefix(t, p) {
-				names = append(names, t)
-				break
-			}
-		}
+	defer fresh.Close()
+	topics, err := fresh.adm.ListTopics(ctx)
+	if err != nil {
+		return err
 	}
+	names := slices.DeleteFunc(topics.Names(), func(t string) bool { return !strings.HasPrefix(t, group) })
 	if len(names) > 0 {
-		if _, err := b.adm.DeleteTopics(ctx, names...); err != nil {
+		if _, err := fresh.adm.DeleteTopics(ctx, names...); err != nil {
 			return err
 		}
 	}
-	r, err := b.adm.DeleteGroups(ctx, group)
+	r, err := fresh.adm.DeleteGroups(ctx, group)
 	if gone(err) {
 		return nil
 	}

@@ -181,12 +181,13 @@ func (s *sums) Tally() Tally {
 // maps is the checker of the map job: each record by its seq.
 type maps struct {
 	in    Input
+	key   []byte // room for one
 	seen  []uint64
 	tally Tally
 }
 
 func newMaps(in Input) *maps {
-	m := &maps{in: in, seen: make([]uint64, (in.Records+63)/64)}
+	m := &maps{in: in, key: make([]byte, 0, 32), seen: make([]uint64, (in.Records+63)/64)}
 	for i := range in.Records {
 		if Passes(i) {
 			m.tally.Expected++
@@ -209,6 +210,9 @@ func (m *maps) Check(key, value []byte) bool {
 		return false
 	case !has || !near(added, Field(i)*1.8+32):
 		m.tally.fault("%s: want s_5_f %v", value, Field(i)*1.8+32)
+		return false
+	case string(key) != string(AppendKey(m.key[:0], m.in.Asset(i))):
+		m.tally.fault("%s: under the key %s", value, key)
 		return false
 	case i%997 == 0 && !m.whole(i, value):
 		m.tally.fault("%s: fields were lost", value)

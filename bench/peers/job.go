@@ -42,7 +42,8 @@ type Case struct {
 	Guarantee Guarantee `json:"guarantee"`
 }
 
-func (c Case) String() string { return string(c.Job) + "/" + string(c.Guarantee) }
+// Name returns job/guarantee.
+func (c Case) Name() string { return string(c.Job) + "/" + string(c.Guarantee) }
 
 // Cases returns every case, in the order in which they are run.
 func Cases() []Case {
@@ -62,7 +63,7 @@ func selectCases(list string) ([]Case, error) {
 	for name := range strings.SplitSeq(list, ",") {
 		found := false
 		for _, c := range Cases() {
-			if name == string(c.Job) || name == c.String() {
+			if name == string(c.Job) || name == c.Name() {
 				out, found = append(out, c), true
 			}
 		}

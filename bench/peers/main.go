@@ -30,6 +30,7 @@ type Config struct {
 	Lateness    time.Duration `json:"lateness_ns"`
 	Rounds      int           `json:"rounds"`
 	Timeout     time.Duration `json:"timeout_ns"` // for one peer on one case
+	Stall       time.Duration `json:"stall_ns"`   // a peer whose output does not grow for so long is given up
 	Heap        string        `json:"broker_heap"`
 	CPUs        string        `json:"cpus"`
 	Keep        bool          `json:"-"`
@@ -53,9 +54,12 @@ func Default() Config {
 		Interval: time.Second,
 		Lateness: 2 * Disorder,
 		Rounds:   1,
-		Timeout:  10 * time.Minute,
-		Heap:     "512m",
-		CPUs:     "0,1",
+		// The slowest, Kafka Streams on sliding windows, takes some ten minutes.
+		Timeout: 20 * time.Minute,
+		// Longer than a JVM takes to start on a busy machine and than a window by the clock on the wall.
+		Stall: 60 * time.Second,
+		Heap:  "512m",
+		CPUs:  "0,1",
 	}
 }
 
@@ -216,7 +220,7 @@ func (b *Bench) all(ctx context.Context, peers []Peer, cases []Case) (bool, erro
 				r := b.measure(ctx, p, c, round)
 				good = good && r.OK()
 				report.Results = append(report.Results, r)
-				b.log.Info("done", "case", c.String(), "peer", p.Name, "round", round, "ok", r.OK(), "rec/s", int64(r.PerSecond()), "rec/cpu_s", int64(r.PerCPUSecond()),
+				b.log.Info("done", "case", c.Name(), "peer", p.Name, "round", round, "ok", r.OK(), "rec/s", int64(r.PerSecond()), "rec/cpu_s", int64(r.PerCPUSecond()),
 					"wall_s", r.WallS, "cpu_s", r.CPUS, "idle_before", fmt.Sprintf("%.0f%%", 100*r.IdleBefore))
 				if !r.OK() {
 					b.log.Error("not right", "err", r.Error, "fault", r.Fault)

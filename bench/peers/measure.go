@@ -8,18 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	sampleEvery = 100 * time.Millisecond // the resolution of a wall time
-	quiet       = 700 * time.Millisecond // output that has not grown for so long is read
-	stall       = 45 * time.Second       // a peer whose output does not grow for so long is given up
-)
+// quiet is how long an output must not have grown before it is read.
+const quiet = 700 * time.Millisecond
 
 // Bench is one run of the harness: a broker with the input on it.
 type Bench struct {
@@ -30,15 +24,6 @@ type Bench struct {
 	broker *Broker
 	loader *Loader
 	log    *slog.Logger
-}
-
-// sample is what was seen at one moment of a peer's run.
-type sample struct {
-	at          time.Duration // since the peer's start
-	cpu, broker time.Duration
-	harness     time.Duration
-	machine     machine
-	ends        []int64
 }
 
 // measure runs one peer on one case and checks what it wrote.
@@ -64,7 +49,7 @@ func (b *Bench) run(ctx context.Context, peer Peer, r *Result) (err error) {
 		// Also when the run was interrupted; a broker of our own is thrown away whole.
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
-		err = errors.Join(err, b.broker.forget(clean, group, group))
+		err = errors.Join(err, b.broker.forget(clean, group))
 		if !b.cfg.Keep {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
@@ -84,10 +69,7 @@ func (b *Bench) run(ctx context.Context, peer Peer, r *Result) (err error) {
 		return err
 	}
 	check, known := b.checker(peer, r.Job)
-	reader, err := newReader(b.broker.Addr, output, b.cfg.Partitions, check)
-	if err != nil {
-		return err
-	}
+	reader := newReader(b.broker.Addr, output, b.cfg.Partitions, check)
 	defer reader.Close()
 
 	before := machineTime()
@@ -165,7 +147,7 @@ func (b *Bench) follow(ctx context.Context, proc *process, watch *watch, reader 
 			sum, moved = now, time.Now()
 		}
 		rest := time.Since(moved)
-		if sum > read && (sum >= known && rest > quiet || rest > stall || ended) {
+		if sum > read && (sum >= known && rest > quiet || rest > b.cfg.Stall || ended) {
 			if err := reader.ReadTo(ctx, ends); err != nil {
 				return err
 			}
@@ -177,7 +159,7 @@ func (b *Bench) follow(ctx context.Context, proc *process, watch *watch, reader 
 		switch {
 		case ended:
 			return errors.New("the peer ended by itself")
-		case rest > stall:
+		case rest > b.cfg.Stall:
 			return nil
 		}
 		if err := pause(ctx, sampleEvery); err != nil {
@@ -187,201 +169,4 @@ func (b *Bench) follow(ctx context.Context, proc *process, watch *watch, reader 
 			return err
 		}
 	}
-}
-
-// watch samples a peer from outside while it runs.
-type watch struct {
-	b       *Bench
-	pid     int
-	topic   string
-	started time.Time
-	own     time.Duration // the harness's CPU time at the start
-	broker0 time.Duration
-	machine machine
-
-	mu      sync.Mutex
-	samples []sample
-	peak    int64
-	err     error
-}
-
-func newWatch(b *Bench, pid int, topic string, started time.Time) *watch {
-	return &watch{
-		b: b, pid: pid, topic: topic, started: started,
-		own: cpuTime([]int{os.Getpid()}), broker0: brokerCPU(b.broker), machine: machineTime(),
-	}
-}
-
-// Run samples until ctx ends.
-func (w *watch) Run(ctx context.Context) {
-	pids := family(w.pid)
-	for n := 0; ; n++ {
-		if n%10 == 0 {
-			pids = family(w.pid)
-		}
-		ends, err := w.b.broker.ends(ctx, w.topic, w.b.cfg.Partitions)
-		if err == nil {
-			s := sample{
-				at: time.Since(w.started), cpu: cpuTime(pids), broker: brokerCPU(w.b.broker) - w.broker0,
-				harness: cpuTime([]int{os.Getpid()}) - w.own, machine: machineTime(), ends: ends,
-			}
-			rss := max(residentBytes(pids), peakBytes(w.pid))
-			w.mu.Lock()
-			w.samples = append(w.samples, s)
-			w.peak = max(w.peak, rss)
-			w.mu.Unlock()
-		}
-		if pause(ctx, sampleEvery) != nil {
-			return
-		}
-	}
-}
-
-func (w *watch) latest() []int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.samples) == 0 {
-		return nil
-	}
-	return w.samples[len(w.samples)-1].ends
-}
-
-// reader is the independent consumer: read_committed, from the beginning, outside of any group.
-type reader struct {
-	cl    *kgo.Client
-	addr  string
-	topic string
-	check Checker
-	next  []int64
-	last  []int64 // offset of the last record that was still missing, -1 for none
-}
-
-func newReader(addr, topic string, partitions int32, check Checker) (*reader, error) {
-	r := &reader{addr: addr, topic: topic, check: check, next: make([]int64, partitions), last: make([]int64, partitions)}
-	for p := range r.last {
-		r.last[p] = -1
-	}
-	return r, nil
-}
-
-// ReadTo checks everything before the given ends.
-func (r *reader) ReadTo(ctx context.Context, ends []int64) error {
-	if r.cl == nil {
-		from := make(map[int32]kgo.Offset)
-		for p := range r.next {
-			from[int32(p)] = kgo.NewOffset().At(0)
-		}
-		cl, err := kgo.NewClient(kgo.SeedBrokers(r.addr), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: from}))
-		if err != nil {
-			return err
-		}
-		r.cl = cl
-	}
-	for !reached(r.next, ends) {
-		fetches := r.cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read %s: %w", r.topic, err)
-		}
-		fetches.EachRecord(func(rec *kgo.Record) {
-			r.next[rec.Partition] = rec.Offset + 1
-			if !rec.Attrs.IsControl() && r.check.Check(rec.Key, rec.Value) {
-				r.last[rec.Partition] = rec.Offset
-			}
-		})
-	}
-	return nil
-}
-
-func (r *reader) Close() {
-	if r.cl != nil {
-		r.cl.Close()
-	}
-}
-
-func reached(next, ends []int64) bool {
-	for p, e := range ends {
-		if next[p] < e {
-			return false
-		}
-	}
-	return true
-}
-
-func total(ends []int64) (sum int64) {
-	for _, e := range ends {
-		sum += e
-	}
-	return sum
-}
-
-func brokerCPU(b *Broker) time.Duration {
-	if b.PID == 0 {
-		return 0
-	}
-	return cpuTime([]int{b.PID})
-}
-
-func idleShare(from, to machine) float64 {
-	idle, busy := to.idle-from.idle, to.busy-from.busy
-	if idle+busy == 0 {
-		return 0
-	}
-	return float64(idle) / float64(idle+busy)
-}
-
-// done returns the first sample at which every result was readable, or the last one if that never was.
-func (w *watch) done(last []int64) (sample, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.samples) == 0 {
-		return sample{}, false
-	}
-	need := make([]int64, len(last))
-	for p, o := range last {
-		need[p] = o + 1
-	}
-	i := slices.IndexFunc(w.samples, func(s sample) bool { return reached(s.ends, need) })
-	if i < 0 {
-		i = len(w.samples) - 1
-	}
-	return w.samples[i], true
-}
-
-// warm returns the share of the output that came between the first fifth of it and the end, and the CPU and wall time of that stretch: by then a JVM has
-// started and compiled what is hot. It returns zeros where the output came in too few steps to tell.
-func (w *watch) warm(end sample) (share float64, cpu, wall time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := total(end.ends)
-	from, steps := -1, 0
-	for i, s := range w.samples {
-		sum := total(s.ends)
-		switch {
-		case s.at > end.at:
-		case from < 0:
-			if sum*5 >= all {
-				from = i
-			}
-		case sum > total(w.samples[i-1].ends):
-			steps++
-		}
-	}
-	if from < 0 || steps < 5 || all == 0 {
-		return 0, 0, 0
-	}
-	s := w.samples[from]
-	return 1 - float64(total(s.ends))/float64(all), end.cpu - s.cpu, end.at - s.at
-}
-
-// firstOutput returns when the first output was readable.
-func (w *watch) firstOutput() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.samples {
-		if total(s.ends) > 0 {
-			return s.at
-		}
-	}
-	return 0
 }

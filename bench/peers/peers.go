@@ -20,7 +20,7 @@ func Peers() []Peer {
 func java(folder, heap, class string, more ...string) []string {
 	target := "{{.Root}}/bench/peers/java/target/" + folder
 	return slices.Concat(
-		[]string{"java", "-Xms" + heap, "-Xmx" + heap, "-XX:+UseParallelGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"},
+		[]string{"java", "-Xms512m", "-Xmx" + heap, "-XX:+UseParallelGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"},
 		more,
 		[]string{"-cp", target + "/" + folder + "-1.jar:" + target + "/lib/*", class},
 		[]string{
