@@ -57,7 +57,7 @@ type aliasKey struct {
 //	<dir>/<pipeline>/aliases.json           which version each alias names, and the move that made it so; replaced whole
 //	<dir>/<pipeline>/history.jsonl          every move, one a line, appended
 //
-// All methods are safe for concurrent use. One process owns the folder at a time.
+// All methods are safe for concurrent use. One process at a time may write to the folder; others may open it and look.
 type Registry struct {
 	dir    string
 	faults []error
@@ -70,14 +70,15 @@ type Registry struct {
 	mu        sync.Mutex
 	infos     map[string]map[string]Info // by pipeline and version, without Aliases
 	markers   map[aliasKey]Move
+	mended    map[string]bool // pipelines whose folder holds nothing that a crash left
 	prepare   []func(context.Context, *Model) error
 	onChanges []func(Move)
 }
 
-// Open reads the registry's folder, or makes it. What is torn, corrupted or missing is left as it lies, skipped, and told by Faults; an error is returned
+// Open reads the registry's folder, or makes it, and changes nothing in it. What is torn, corrupted or missing is left as it lies, skipped, and told by Faults; an error is returned
 // only when the folder itself cannot be used.
 func Open(dir string) (*Registry, error) {
-	r := &Registry{dir: dir, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}}
+	r := &Registry{dir: dir, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}, mended: map[string]bool{}}
 	if err := r.read(); err != nil {
 		return nil, fmt.Errorf("open model registry %s: %w", dir, err)
 	}
@@ -130,7 +131,7 @@ func (r *Registry) add(m *Model) error {
 	if _, ok := r.infos[m.Pipeline][m.Version]; ok {
 		return nil
 	}
-	added, err := r.writeModel(m)
+	added, err := r.writeModelLocked(m)
 	if err != nil {
 		return err
 	}
@@ -212,7 +213,7 @@ func (r *Registry) Promote(pipeline, version, who, why string) error {
 }
 
 // Move points an alias at a version. After an error the alias is where it was; only when the error comes from writing history is the move made and merely not
-// yet in the history, which the next Open mends. Moving an alias to where it is does nothing.
+// yet in the history, which the next write mends. Moving an alias to where it is does nothing.
 func (r *Registry) Move(ctx context.Context, pipeline string, alias Alias, version, who, why string) error {
 	if err := r.move(ctx, Move{Pipeline: pipeline, Alias: alias, To: version, Who: who, Why: why}); err != nil {
 		return fmt.Errorf("make %s the %s of %s: %w", version, alias, pipeline, err)
@@ -264,14 +265,18 @@ func (r *Registry) commit(key aliasKey, mv Move, m *Model) error {
 			markers[k.alias] = old
 		}
 	}
-	if err := r.writeMarkers(key.pipeline, markers); err != nil {
+	if err := r.writeMarkersLocked(key.pipeline, markers); err != nil {
 		return fmt.Errorf("%w: %w", errMarker, err)
 	}
 	r.markers[key] = mv
 	live := maps.Clone(*r.live.Load())
 	live[key] = m
 	r.live.Store(&live)
-	return r.appendHistory(mv)
+	if err := r.appendHistory(mv); err != nil {
+		r.mended[key.pipeline] = false
+		return fmt.Errorf("write history: %w", err)
+	}
+	return nil
 }
 
 // History returns a pipeline's moves, oldest first.
@@ -282,7 +287,7 @@ func (r *Registry) History(pipeline string) ([]Move, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read history of %s: %w", pipeline, err)
 	}
-	return moves, nil
+	return append(moves, r.unwrittenLocked(pipeline, moves)...), nil
 }
 
 // errMarker tells that a move was not made.

@@ -9,11 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
-// The names of files in the registry's folder. A temporary file is never read: a crash leaves it, the next Open removes it.
+// The names of files in the registry's folder. A temporary file is never read: a crash leaves it, the next writer removes it.
 const (
 	modelFile   = "model.onnx"
 	markerFile  = "aliases.json"
@@ -50,21 +49,13 @@ func (r *Registry) readPipeline(pipeline string, live map[aliasKey]*Model) error
 		return err
 	}
 	markers := r.readMarkers(pipeline)
-	removeTemps(dir, entries)
 	for _, e := range entries {
 		if !e.IsDir() {
 			continue
 		}
-		sub := filepath.Join(dir, e.Name())
-		files, err := os.ReadDir(sub)
-		if err != nil {
-			return err
-		}
-		removeTemps(sub, files)
 		m, added, err := r.readModel(pipeline, e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
-			os.Remove(sub) // what a crash before the rename leaves; kept when anything else lies in it
-			continue
+			continue // what a crash before the rename leaves
 		}
 		if err != nil {
 			r.faults = append(r.faults, fmt.Errorf("model %s of %s is skipped: %w", e.Name(), pipeline, err))
@@ -88,41 +79,76 @@ func (r *Registry) readPipeline(pipeline string, live map[aliasKey]*Model) error
 	return nil
 }
 
-// readMarkers returns the pipeline's aliases, mending what a crash between marker and history left.
+// readMarkers returns the pipeline's aliases.
 func (r *Registry) readMarkers(pipeline string) map[Alias]Move {
-	fault := func(err error) { r.faults = append(r.faults, err) }
 	path := filepath.Join(r.dir, pipeline, markerFile)
-	history, err := r.readHistory(pipeline)
-	if err != nil {
-		fault(err)
-	}
 	markers := map[Alias]Move{}
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err == nil {
 		err = json.Unmarshal(b, &markers)
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+	if err != nil {
+		r.faults = append(r.faults, fmt.Errorf("%s cannot be read and is taken from %s: %w", path, historyFile, err))
+		history, err := r.readHistory(pipeline)
+		if err != nil {
+			r.faults = append(r.faults, err)
+		}
 		clear(markers)
 		for _, mv := range history {
 			markers[mv.Alias] = mv
 		}
-		fault(fmt.Errorf("%s cannot be read and is taken from %s: %w", path, historyFile, err))
-		return markers
 	}
 	for alias, mv := range markers {
 		mv.Pipeline, mv.Alias = pipeline, alias // in case a person wrote the file
 		markers[alias] = mv
-		known := slices.ContainsFunc(history, func(h Move) bool { return h.Alias == mv.Alias && h.To == mv.To && h.Time.Equal(mv.Time) })
-		if !known {
-			if err := r.appendHistory(mv); err != nil {
-				fault(err)
+	}
+	return markers
+}
+
+// mendLocked clears away, before the first write to a pipeline's folder, what a crash left there. Opening alone changes nothing, so that a folder in use can be
+// looked at.
+func (r *Registry) mendLocked(pipeline string) error {
+	if r.mended[pipeline] {
+		return nil
+	}
+	dir := filepath.Join(r.dir, pipeline)
+	for _, pattern := range []string{tempPrefix + "*", "*/" + tempPrefix + "*"} {
+		temps, err := fs.Glob(os.DirFS(dir), pattern)
+		if err != nil {
+			return err
+		}
+		for _, name := range temps {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
 			}
 		}
 	}
-	return markers
+	history, err := r.readHistory(pipeline)
+	if err != nil {
+		return err
+	}
+	for _, mv := range r.unwrittenLocked(pipeline, history) {
+		if err := r.appendHistory(mv); err != nil {
+			return err
+		}
+	}
+	r.mended[pipeline] = true
+	return nil
+}
+
+// unwrittenLocked returns the moves that a marker tells of and history does not: a crash came between the two.
+func (r *Registry) unwrittenLocked(pipeline string, history []Move) []Move {
+	var moves []Move
+	for _, a := range []Alias{Champion, Challenger, Shadow} {
+		mv, ok := r.markers[aliasKey{pipeline, a}]
+		if ok && !slices.ContainsFunc(history, func(h Move) bool { return h.Alias == a && h.To == mv.To && h.Time.Equal(mv.Time) }) {
+			moves = append(moves, mv)
+		}
+	}
+	return moves
 }
 
 func (r *Registry) readModel(pipeline, version string) (*Model, time.Time, error) {
@@ -148,7 +174,10 @@ func (r *Registry) readModel(pipeline, version string) (*Model, time.Time, error
 	return m, info.ModTime(), nil
 }
 
-func (r *Registry) writeModel(m *Model) (added time.Time, err error) {
+func (r *Registry) writeModelLocked(m *Model) (added time.Time, err error) {
+	if err := r.mendLocked(m.Pipeline); err != nil {
+		return added, err
+	}
 	path := filepath.Join(r.dir, m.Pipeline, m.Version, modelFile)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return added, err
@@ -167,7 +196,10 @@ func (r *Registry) writeModel(m *Model) (added time.Time, err error) {
 	return info.ModTime(), nil
 }
 
-func (r *Registry) writeMarkers(pipeline string, markers map[Alias]Move) error {
+func (r *Registry) writeMarkersLocked(pipeline string, markers map[Alias]Move) error {
+	if err := r.mendLocked(pipeline); err != nil {
+		return err
+	}
 	b, err := json.MarshalIndent(markers, "", "\t")
 	if err != nil {
 		return err
@@ -236,12 +268,4 @@ func syncFolder(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-func removeTemps(dir string, entries []fs.DirEntry) {
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
-			os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
 }

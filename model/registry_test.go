@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,7 +247,11 @@ func TestRegistryAfterCrash(t *testing.T) {
 			dir := filepath.Join(root, "p")
 			c.spoil(dir)
 
+			before := tree(t, root)
 			r = open(t, root)
+			if after := tree(t, root); after != before {
+				t.Errorf("opening changed the folder from\n%s\nto\n%s", before, after)
+			}
 			live := ""
 			if m := r.Live("p"); m != nil {
 				live = m.Version
@@ -296,6 +301,28 @@ func TestMoveToUnwritableFolder(t *testing.T) {
 	}
 	if h, err := r.History("p"); err != nil || len(h) != 1 {
 		t.Errorf("history %v, %v", h, err)
+	}
+}
+
+// A move whose line cannot be written is made all the same, and its line follows with the next.
+func TestUnwritableHistory(t *testing.T) {
+	root := t.TempDir()
+	r := open(t, root)
+	one, two := add(t, r, sample(t, "p", 1)), add(t, r, sample(t, "p", 2))
+	history := filepath.Join(root, "p", historyFile)
+	mkdir(t, history)
+	if err := r.Promote("p", one.Version, "test", "first"); err == nil || !strings.Contains(err.Error(), "write history") {
+		t.Errorf("promotion: %v", err)
+	}
+	if m := r.Live("p"); m == nil || m.Version != one.Version {
+		t.Errorf("champion %v", m)
+	}
+	remove(t, history)
+	promote(t, r, two, "better")
+	for _, r := range []*Registry{r, open(t, root)} {
+		if h, err := r.History("p"); err != nil || len(h) != 2 || h[0].Why != "first" || h[1].Why != "better" {
+			t.Errorf("history %+v, %v", h, err)
+		}
 	}
 }
 
@@ -370,6 +397,24 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// tree lists all files with their content's digests.
+func tree(t *testing.T, root string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			fmt.Fprintln(&b, path, versionOf(read(t, path)))
+		} else {
+			fmt.Fprintln(&b, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 func mkdir(t *testing.T, path string) {

@@ -81,7 +81,7 @@ func cause(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ") // some span lines
+	text := strings.Join(strings.Fields(err.Error()), " ")              // some span lines
 	if _, after, ok := strings.Cut(text, "[ONNXRuntimeError] : "); ok { // then "1 : FAIL : " and the message
 		if parts := strings.SplitN(after, " : ", 3); len(parts) == 3 {
 			text = parts[2]
