@@ -106,7 +106,7 @@ func finishLife(d *dataset, s *Spec, trained *fit.Trained, said []float32, meta 
 // The risk of an anomaly is one half where the value is alarmMargin times what all but one in a thousand validation windows stay below.
 const (
 	alarmQuantile = 0.999
-	alarmMargin   = 1.5
+	alarmMargin   = 2
 	alarmSteep    = 4 // twice the half-way value is a risk of 0.94, half of it one of 0.06
 )
 
