@@ -208,27 +208,62 @@ func instant(s string, none int64) (int64, error) {
 	return t.UnixMilli(), nil
 }
 
-// maxSQL bounds the text of a query.
-const maxSQL = 1 << 20
+// maxBody bounds what is sent to us: the text of a query is the longest.
+const maxBody = 1 << 20
+
+// readJSON decodes a request's body into v, or answers why it cannot and returns false.
+func readJSON(w http.ResponseWriter, r *http.Request, v any, example string) bool {
+	// A form of a foreign page cannot send this type without asking first.
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		fail(w, http.StatusUnsupportedMediaType, codeBadRequest, "send JSON, as "+example)
+		return false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(body, v)
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, codeBadRequest, "send JSON, as "+example+": "+err.Error())
+		return false
+	}
+	return true
+}
+
+// postTraining asks for a training run.
+func (c *Console) postTraining(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Pipeline string `json:"pipeline"`
+	}
+	if !readJSON(w, r, &ask, `{"pipeline":"compressors"}`) {
+		return
+	}
+	if c.deps.Train == nil {
+		fail(w, http.StatusNotImplemented, codeNotFound, "this process does not train")
+		return
+	}
+	if _, ok := c.pipeline(ask.Pipeline); !ok {
+		fail(w, http.StatusNotFound, codeNotFound, fmt.Sprintf("there is no pipeline %q; /api/v1/pipelines lists them", ask.Pipeline))
+		return
+	}
+	if err := c.deps.Train(ask.Pipeline); err != nil {
+		fail(w, http.StatusConflict, codeBusy, err.Error())
+		return
+	}
+	answerWith(w, http.StatusAccepted, ask)
+}
 
 // postSQL puts a person's query to the store, read-only.
 func (c *Console) postSQL(w http.ResponseWriter, r *http.Request) {
-	// A form of a foreign page cannot send this type without asking first.
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		fail(w, http.StatusUnsupportedMediaType, codeBadRequest, `send JSON, as {"sql":"SELECT 1","limit":100}`)
-		return
-	}
 	var ask struct {
 		SQL    string            `json:"sql"`
 		Params map[string]string `json:"params"`
 		Limit  int               `json:"limit"`
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSQL))
-	if err == nil {
-		err = json.Unmarshal(body, &ask)
+	if !readJSON(w, r, &ask, `{"sql":"SELECT 1","limit":100}`) {
+		return
 	}
-	if err != nil || strings.TrimSpace(ask.SQL) == "" || ask.Limit < 0 {
-		fail(w, http.StatusBadRequest, codeBadRequest, `send JSON with "sql" and, if need be, a positive "limit"`)
+	if strings.TrimSpace(ask.SQL) == "" || ask.Limit < 0 {
+		fail(w, http.StatusBadRequest, codeBadRequest, `"sql" is empty, or "limit" negative`)
 		return
 	}
 	if ask.Limit == 0 || ask.Limit > c.cfg.QueryRows {

@@ -7,31 +7,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// route is one way in. API tells that openapi.yaml describes it.
+// route is one way in; openapi.yaml describes each.
 type route struct {
 	method, path string
-	api          bool
 	handle       http.HandlerFunc
 }
 
 func (c *Console) routes() []route {
 	return []route{
-		{"GET", "/api/v1/status", true, c.getStatus},
-		{"GET", "/api/v1/pipelines", true, c.getPipelines},
-		{"GET", "/api/v1/line", true, c.getLine},
-		{"GET", "/api/v1/fleet", true, c.getFleet},
-		{"GET", "/api/v1/assets/{pipeline}/{asset}", true, c.getAsset},
-		{"GET", "/api/v1/assets/{pipeline}/{asset}/series", true, c.getSeries},
-		{"GET", "/api/v1/trainings", true, c.getTrainings},
-		{"GET", "/api/v1/queries", true, c.getQueries},
-		{"POST", "/api/v1/sql", true, c.postSQL},
-		{"GET", "/api/v1/openapi.yaml", true, c.page.openapiYAML},
-		{"GET", "/api/v1/openapi.json", true, c.page.openapiJSON},
-		{"GET", "/metrics", true, promhttp.HandlerFor(c.deps.Metrics, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP},
-		{"GET", "/healthz", true, c.getHealth},
-		{"GET", "/readyz", true, c.getReady},
-		{"GET", "/ws", true, c.feed},
-		{"GET", "/", false, c.page.serve},
+		{"GET", "/api/v1/status", c.getStatus},
+		{"GET", "/api/v1/pipelines", c.getPipelines},
+		{"GET", "/api/v1/line", c.getLine},
+		{"GET", "/api/v1/fleet", c.getFleet},
+		{"GET", "/api/v1/assets/{pipeline}/{asset}", c.getAsset},
+		{"GET", "/api/v1/assets/{pipeline}/{asset}/series", c.getSeries},
+		{"GET", "/api/v1/trainings", c.getTrainings},
+		{"POST", "/api/v1/trainings", c.postTraining},
+		{"GET", "/api/v1/queries", c.getQueries},
+		{"POST", "/api/v1/sql", c.postSQL},
+		{"GET", "/api/v1/openapi.yaml", c.page.openapiYAML},
+		{"GET", "/api/v1/openapi.json", c.page.openapiJSON},
+		{"GET", "/metrics", promhttp.HandlerFor(c.deps.Metrics, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP},
+		{"GET", "/healthz", c.getHealth},
+		{"GET", "/readyz", c.getReady},
+		{"GET", "/ws", c.feed},
 	}
 }
 
@@ -40,14 +39,14 @@ func (c *Console) handler(addr string) http.Handler {
 	for _, r := range c.routes() {
 		mux.HandleFunc(r.method+" "+r.path, r.handle)
 	}
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, codeNotFound, "there is no "+r.Method+" "+r.URL.Path+"; /api/v1/openapi.yaml lists what there is")
-	})
+	mux.HandleFunc("/", c.page.serve)
 	return c.guard(mux, addr)
 }
 
 // answer writes v as JSON.
-func answer(w http.ResponseWriter, v any) {
+func answer(w http.ResponseWriter, v any) { answerWith(w, http.StatusOK, v) }
+
+func answerWith(w http.ResponseWriter, status int, v any) {
 	js, err := json.Marshal(v)
 	if err != nil {
 		fail(w, http.StatusInternalServerError, "internal", "encode the answer: "+err.Error())
@@ -55,20 +54,18 @@ func answer(w http.ResponseWriter, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = w.Write(append(js, '\n'))
 }
 
-// fail writes an error as JSON: {"error":{"code":…,"message":…}}.
+// fail writes an error as JSON: {"error":…,"code":…}.
 func fail(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	body.Error.Code, body.Error.Message = code, message
+	body := struct {
+		Error string `json:"error"`
+		Code  string `json:"code"`
+	}{message, code}
 	_, _ = w.Write(append(mustJSON(body), '\n'))
 }

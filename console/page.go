@@ -106,8 +106,12 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 		name = "/index.html"
 	}
 	f := p.files[name]
-	if f == nil {
-		fail(w, http.StatusNotFound, codeNotFound, "there is nothing at "+r.URL.Path)
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		fail(w, http.StatusMethodNotAllowed, codeBadRequest, r.Method+" is not for "+r.URL.Path+"; /api/v1/openapi.yaml lists what there is")
+		return
+	case f == nil:
+		fail(w, http.StatusNotFound, codeNotFound, "there is nothing at "+r.URL.Path+"; /api/v1/openapi.yaml lists what there is")
 		return
 	}
 	h := w.Header()

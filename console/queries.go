@@ -76,7 +76,18 @@ type example struct {
 
 var examples = []example{
 	{"Top 10 by risk", "The assets whose newest score is the worst, over all pipelines.", `SELECT pipeline, asset, risk, value, end AS seen, version
+FROM (SELECT * FROM scores ORDER BY end DESC LIMIT 1 BY pipeline, asset)
+ORDER BY risk DESC
+LIMIT 10`},
+	{"Score history of an asset", "How one asset's risk and value went, with the record that completed each window.", `SELECT end, risk, value, version, latency / 1e6 AS latency_ms, _topic, _partition, _offset
 FROM scores
+WHERE pipeline = 'compressors' AND asset = 'compressor-001'
 ORDER BY end DESC
-LIMIT 1 BY pipeline, asset`},
+LIMIT 200`},
+	{"Rows a minute, and lag", "What was scored in each minute of the wall clock, and how far the line was behind its records.", `SELECT toStartOfMinute(scored_at) AS minute, pipeline, count() AS scored,
+       round(quantile(0.5)(latency) / 1e6, 2) AS p50_ms, round(quantile(0.99)(latency) / 1e6, 2) AS p99_ms
+FROM scores
+GROUP BY minute, pipeline
+ORDER BY minute DESC, pipeline
+LIMIT 60`},
 }

@@ -24,6 +24,8 @@ type Deps struct {
 	Register prometheus.Registerer
 	// Status is called once a second and must not block.
 	Status func() Status
+	// Train asks for a training run of a pipeline and returns at once; the error tells why there will be none. Nil where nothing trains here.
+	Train func(pipeline string) error
 	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
 	Ready func() error
 }

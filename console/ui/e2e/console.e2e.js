@@ -1,0 +1,270 @@
+// What a person must find in the console, in a real browser. browser_test.go starts the plant and runs this.
+
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { after, before, beforeEach, test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+
+const url = process.env.ANDON_URL;
+const hands = process.env.ANDON_HANDS;
+const shots = process.env.ANDON_SHOTS;
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const opens = `${url}/#/asset/compressors/compressor-001`;
+
+let browser;
+let page;
+let problems;
+
+before(async () => {
+  // A container's root cannot have the browser's own sandbox, nor its small /dev/shm.
+  browser = await chromium.launch({ executablePath: process.env.ANDON_BROWSER, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+  if (shots) await mkdir(shots, { recursive: true });
+});
+
+after(() => browser?.close());
+
+beforeEach(async () => {
+  await page?.context().close();
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'dark', deviceScaleFactor: 1, permissions: ['clipboard-read', 'clipboard-write'] });
+  page = await context.newPage();
+  problems = [];
+  page.on('console', (m) => {
+    // The last is about this test, which reads what the charts have drawn.
+    if (['error', 'warning'].includes(m.type()) && !m.text().includes('willReadFrequently')) problems.push(`${m.type()}: ${m.text()}`);
+  });
+  page.on('pageerror', (e) => problems.push(`exception: ${e.message}`));
+});
+
+/** look opens a page, and at the end the console of the browser must have stayed silent. */
+const look = (name, steps) =>
+  test(name, { timeout: 120_000 }, async () => {
+    await steps();
+    assert.deepEqual(problems, []);
+  });
+
+async function picture(name) {
+  if (!shots) return;
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: `${shots}/${name}-${scheme}.png` });
+  }
+}
+
+/** accessible runs axe in the page, without a script tag, which the page's own policy forbids. */
+async function accessible() {
+  await page.evaluate(axe);
+  const result = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'] }));
+  const bad = result.violations.filter((v) => ['serious', 'critical'].includes(v.impact));
+  assert.deepEqual(
+    bad.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html).join(' | ')}`),
+    [],
+  );
+}
+
+const both = async (check) => {
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForTimeout(100);
+    await check();
+  }
+};
+
+/** number reads the figure of a stage of the line. */
+const figure = (stage) => page.locator(`[data-stage=${stage}] .figure-number`).innerText();
+
+/** ink counts the pixels of a chart that are drawn, and sums their places, so that a moved line is another sum. */
+const ink = (index) =>
+  page.locator('.chart canvas').nth(index).evaluate((canvas) => {
+    const { data, width } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let pixels = 0;
+    let places = 0;
+    for (let i = 3; i < data.length; i += 4) {
+      // Saturated pixels are of the line; the grid and the labels are grey.
+      const spread = Math.max(data[i - 3], data[i - 2], data[i - 1]) - Math.min(data[i - 3], data[i - 2], data[i - 1]);
+      if (data[i] > 100 && spread > 60) {
+        pixels++;
+        places = (places + ((i / 4) % width) * 31 + Math.floor(i / 4 / width)) % 1_000_003;
+      }
+    }
+    return { pixels, places };
+  });
+
+async function until(what, check, ms = 20_000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const v = await check();
+    if (v) return v;
+    if (Date.now() > end) assert.fail(`never: ${what}`);
+    await page.waitForTimeout(100);
+  }
+}
+
+look('the line shows its rates, lag and parts', async () => {
+  await page.goto(url);
+  await page.locator('.connection.live').waitFor();
+  await until('a rate of records', async () => Number.parseFloat((await figure('ingest')).replace(',', '')) > 100);
+  await until('scores', async () => Number.parseFloat((await figure('score')).replace(',', '')) > 100);
+  await until('rows stored', async () => Number.parseFloat((await figure('store')).replace(',', '')) > 100);
+  assert.equal(await page.locator('.part.ready').count(), 4);
+  assert.equal(await page.locator('table.table tbody tr').count(), 2);
+  // The course of the rate is drawn and grows.
+  const course = () => page.locator('[data-stage=ingest] .spark-line').getAttribute('d');
+  const before = await course();
+  await until('a course that moves', async () => (await course()) !== before);
+  assert.match(await page.locator('[data-stage=dead]').innerText(), /malformed|too late/);
+  await page.waitForTimeout(shots ? 20_000 : 0);
+  await both(accessible);
+  await picture('line');
+});
+
+look('the fleet is sorted by risk, filters, and opens an asset', async () => {
+  await page.goto(`${url}/#/fleet/compressors`);
+  const rows = () =>
+    page.locator('.rows-body .fleet-row').evaluateAll((list) =>
+      list
+        .map((r) => ({ asset: r.dataset.asset, risk: Number(r.dataset.risk), at: Number(r.getAttribute('aria-rowindex')) }))
+        .sort((a, b) => a.at - b.at),
+    );
+  await until('a fleet', async () => (await rows()).length > 10);
+  assert.match(await page.locator('.list-foot').innerText(), /^100 assets/);
+  assert.ok((await rows()).length < 60, 'only what is in sight is in the document');
+  await until('an order by risk', async () => {
+    const r = await rows();
+    return r.every((x, i) => i === 0 || x.risk <= r[i - 1].risk) && r[0].risk > 0.8;
+  });
+  await both(accessible);
+  await page.waitForTimeout(shots ? 6000 : 0);
+  await picture('fleet');
+  await page.keyboard.press('/');
+  await page.keyboard.type('07');
+  await until('a filtered fleet', async () => (await rows()).every((r) => r.asset.includes('07')) && (await rows()).length === 11);
+  assert.match(page.url(), /q=07/);
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('.asset-title h1').waitFor();
+  assert.match(page.url(), /#\/asset\/compressors\/compressor-\d*07/);
+  await page.goBack();
+  await until('the filter after going back', async () => (await page.locator('#filter').inputValue()) === '07');
+});
+
+look('the charts of an asset are drawn and move, and wait when told to', async () => {
+  await page.goto(opens);
+  await until('all charts', async () => (await page.locator('.chart canvas').count()) === 16);
+  await until('a drawn risk', async () => (await ink(0)).pixels > 100);
+  for (const i of [1, 2, 9, 15]) await until(`a drawn chart ${i}`, async () => (await ink(i)).pixels > 60);
+  const still = await ink(2);
+  await until('a chart that moves', async () => (await ink(2)).places !== still.places);
+  await both(accessible);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.mouse.move(800, 420);
+  await picture('asset');
+  await page.mouse.move(5, 5);
+  await page.keyboard.press('p');
+  await page.locator('.button.on .badge').waitFor();
+  await page.waitForTimeout(300);
+  const held = await ink(2);
+  await until('points that wait', async () => Number.parseInt((await page.locator('.badge').innerText()).slice(1), 10) >= 5);
+  assert.deepEqual(await ink(2), held, 'a held chart does not move');
+  await page.keyboard.press('p');
+  await until('a chart that moves again', async () => (await ink(2)).places !== held.places);
+  // The table behind the charts.
+  await page.getByRole('button', { name: 'Table' }).click();
+  assert.ok((await page.locator('.table.tight tbody tr').count()) >= 20);
+});
+
+look('a lost connection is told, and leaves no hole', async () => {
+  await page.goto(opens);
+  const points = () => page.locator('.readout dd').nth(4).innerText().then((s) => Number(s.replace(',', '')));
+  await until('points', async () => (await points()) > 20);
+  await fetch(`${hands}/cut`, { method: 'POST' });
+  await page.locator('.connection.lost').waitFor();
+  const before = await points();
+  await page.waitForTimeout(2000);
+  assert.equal(await points(), before);
+  await fetch(`${hands}/mend`, { method: 'POST' });
+  await page.locator('.connection.live').waitFor({ timeout: 40_000 });
+  await until('the points that were missed', async () => (await points()) > before + 10);
+  // Every step of the grid is there: the table's first column goes back hour by hour.
+  await page.getByRole('button', { name: 'Table' }).click();
+  await page.keyboard.press('p');
+  const times = await page.locator('.table.tight tbody tr td:first-child').evaluateAll((list) => list.map((c) => Date.parse(`${c.textContent.trim().replace(' ', 'T')}Z`)));
+  for (let i = 1; i < times.length; i++) assert.equal(times[i - 1] - times[i], 3_600_000, `a hole before ${new Date(times[i - 1]).toISOString()}`);
+  // The browser itself says that the socket failed.
+  problems = problems.filter((p) => !/WebSocket connection to/.test(p));
+});
+
+look('training shows its progress, on its page and on the line', async () => {
+  await page.goto(`${url}/#/training`);
+  await page.locator('[data-run=compressors-20200101]').waitFor();
+  await picture('training-idle');
+  await fetch(`${hands}/train`, { method: 'POST' });
+  await page.locator('[data-run=compressors-live]').waitFor();
+  const share = () => page.locator('.run-progress [role=progressbar]').getAttribute('aria-valuenow').then(Number);
+  await until('progress', async () => (await share()) >= 10);
+  await until('a loss that is drawn', async () => (await ink(0)).pixels > 40);
+  const early = await share();
+  await page.waitForTimeout(shots ? 3000 : 0);
+  await picture('training');
+  await page.goto(`${url}/#/line`);
+  const banner = page.locator('.banner');
+  await banner.waitFor();
+  assert.match(await banner.innerText(), /first model of compressors is being trained/);
+  await picture('banner');
+  await page.goto(`${url}/#/training`);
+  await until('more progress', async () => (await share()) > early);
+  await until('the end', async () => /Finished/.test(await page.locator('.run-head').innerText()), 40_000);
+  assert.match(await page.locator('.run-model').innerText(), /c0ffee15600d/);
+  await page.goto(`${url}/#/line`);
+  await page.locator('code', { hasText: 'c0ffee15600d' }).first().waitFor();
+  await until('no banner', async () => (await banner.count()) === 0);
+});
+
+look('the query box answers, refuses, and copies', async () => {
+  await page.goto(`${url}/#/sql`);
+  await page.getByRole('button', { name: /Top 10 by risk/ }).click();
+  await until('ten rows', async () => (await page.locator('.sql-row:not(.head)').count()) === 10);
+  await picture('sql');
+  await page.getByRole('button', { name: 'Copy as CSV' }).click();
+  const csv = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(csv, /^pipeline,asset,risk,value,seen,offset\r\n/);
+  assert.equal(csv.trim().split('\r\n').length, 11);
+  await page.locator('#sql').fill('SELECT * FROM scores');
+  await page.keyboard.press('Control+Enter');
+  await until('all rows', async () => /^101 rows/.test(await page.locator('.result-head').innerText()));
+  assert.ok((await page.locator('.sql-row:not(.head)').count()) < 60, 'only what is in sight is in the document');
+  await page.locator('#sql').fill('SELEKT 1');
+  await page.keyboard.press('Control+Enter');
+  await page.locator('.sql-error').waitFor();
+  assert.match(await page.locator('.sql-error').innerText(), /Syntax error: failed at position 1 \(SELEKT\)/);
+  await picture('sql-error');
+  await both(accessible);
+  // The browser reports the refusal as a failed request.
+  problems = problems.filter((p) => !/status of 422/.test(p));
+});
+
+look('the theme turns and is remembered', async () => {
+  await page.goto(url);
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.locator('.connection.live').waitFor();
+  const dark = await ground();
+  await page.keyboard.press('t');
+  await until('another ground', async () => (await ground()) !== dark);
+  const light = await ground();
+  await page.reload();
+  await page.locator('.connection.live').waitFor();
+  assert.equal(await ground(), light);
+});
+
+look('a narrow window loses nothing', async () => {
+  await page.setViewportSize({ width: 420, height: 860 });
+  await page.goto(url);
+  await page.locator('.connection.live').waitFor();
+  await page.locator('[data-stage=score]').scrollIntoViewIfNeeded();
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.equal(over, 0);
+  await picture('narrow');
+});

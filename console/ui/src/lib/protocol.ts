@@ -1,0 +1,134 @@
+// The live feed's messages; console/protocol.go and console/frame.go describe them.
+
+export interface Pipeline {
+  name: string;
+  topic: string;
+  task: string;
+  signals: string[];
+  unit: string;
+  grid_seconds: number;
+  length: number;
+  horizon?: number;
+  model: string;
+  trained?: string;
+  metrics?: Record<string, number>;
+}
+
+export interface Component {
+  name: string;
+  ready: boolean;
+  detail?: string;
+}
+
+export interface Status {
+  version: string;
+  started: string;
+  demo?: boolean;
+  epoch: string;
+  addresses: Record<string, string>;
+  components: Component[];
+  pipelines: Pipeline[];
+  risk_watch: number;
+  risk_critical: number;
+  dead_letters?: Record<string, Record<string, number>>;
+}
+
+export interface Sample {
+  t: number;
+  p: Record<string, (number | null)[]>;
+  a: (number | null)[];
+}
+
+export interface Run {
+  run: string;
+  pipeline: string;
+  state: 'started' | 'epoch' | 'finished' | 'failed';
+  started: number;
+  updated: number;
+  epoch: number;
+  epochs: number;
+  rows: number;
+  rate: number | null;
+  elapsed: number | null;
+  version?: string;
+  detail?: string;
+  losses: Epoch[];
+}
+
+export interface Epoch {
+  epoch: number;
+  loss: number | null;
+  val_loss: number | null;
+  rate: number | null;
+}
+
+/** A row of the fleet: the first eleven are always there, the trend only in a snapshot. */
+export type FleetRow = [
+  asset: string,
+  risk: number | null,
+  value: number | null,
+  start: number | null,
+  end: number | null,
+  version: string | null,
+  latency: number | null,
+  scoredAt: number | null,
+  partition: number | null,
+  offset: number | null,
+  seen: number,
+  trend?: number[],
+];
+
+export type Message =
+  | { type: 'hello'; server: string; epoch: string; time: number; max_hz: number }
+  | ({ type: 'snapshot' | 'delta'; id: number; seq: number } & Body)
+  | { type: 'gap'; id: number; seq: number; count: number; from?: number; to?: number }
+  | { type: 'error'; id: number; code: string; message: string };
+
+/** What the topics put into snapshots and deltas. */
+export interface Body {
+  fields?: { pipeline: string[]; parts: string[] };
+  samples?: Sample[];
+  status?: Status;
+  most?: number;
+  rows?: FleetRow[];
+  runs?: Run[];
+  signals?: string[];
+  from?: number;
+  step?: number;
+  whole?: boolean;
+}
+
+export const FRAME_ROWS = 1;
+export const FRAME_SCORES = 2;
+const HEAD = 16;
+
+/** Points of one asset in order of time; columns[i][j] belongs to times[j]. */
+export interface Frame {
+  kind: number;
+  snapshot: boolean;
+  id: number;
+  seq: number;
+  times: Float64Array;
+  columns: Float32Array[];
+}
+
+/** parseFrame reads a binary message in place: the columns are views of the buffer. */
+export function parseFrame(buffer: ArrayBuffer): Frame {
+  if (buffer.byteLength < HEAD) throw new Error(`a frame of ${buffer.byteLength} bytes`);
+  const view = new DataView(buffer);
+  const count = view.getUint16(2, true);
+  const points = view.getUint32(12, true);
+  if (buffer.byteLength !== HEAD + 8 * points + 4 * points * count) {
+    throw new Error(`a frame of ${buffer.byteLength} bytes for ${count} columns of ${points} points`);
+  }
+  const columns: Float32Array[] = [];
+  for (let c = 0; c < count; c++) columns.push(new Float32Array(buffer, HEAD + 8 * points + 4 * points * c, points));
+  return {
+    kind: view.getUint8(0),
+    snapshot: (view.getUint8(1) & 1) !== 0,
+    id: view.getUint32(4, true),
+    seq: view.getUint32(8, true),
+    times: new Float64Array(buffer, HEAD, points),
+    columns,
+  };
+}

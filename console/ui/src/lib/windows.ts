@@ -1,0 +1,30 @@
+// How much event time a chart shows.
+
+const MIN = 60_000;
+const HOUR = 60 * MIN;
+const DAY = 24 * HOUR;
+const CHOICES = [MIN, 5 * MIN, 15 * MIN, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY, 360 * DAY];
+
+/** windowChoices returns the spans worth offering for readings that are `grid` milliseconds apart, and the one to begin with. */
+export function windowChoices(grid: number): { choices: number[]; usual: number } {
+  const steps = (w: number) => w / Math.max(grid, 1);
+  const good = CHOICES.filter((w) => steps(w) >= 20 && steps(w) <= 5000);
+  const choices = good.length > 0 ? good.slice(-5) : [1000 * grid];
+  // Some hundreds of points fill a chart.
+  const far = (w: number) => Math.abs(Math.log(steps(w) / 300));
+  const usual = choices.reduce((best, w) => (far(w) < far(best) ? w : best));
+  return { choices, usual };
+}
+
+/**
+ * steadyRange widens or narrows the range of a chart's axis only when it must, so that the picture does not breathe with every point: it grows when
+ * a point falls outside, and shrinks when the points use less than half of it.
+ */
+export function steadyRange(held: [number, number] | null, low: number, high: number): [number, number] {
+  if (!Number.isFinite(low) || !Number.isFinite(high)) return held ?? [0, 1];
+  const flat = Math.max(Math.abs(high), 1e-9) * 1e-3;
+  const size = Math.max(high - low, flat);
+  if (held && low >= held[0] && high <= held[1] && size > 0.5 * (held[1] - held[0])) return held;
+  const pad = 0.12 * size;
+  return [low - pad, high + pad];
+}
