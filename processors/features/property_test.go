@@ -400,16 +400,32 @@ func TestNoAllocationAfterWarmUp(t *testing.T) {
 	}
 }
 
+// A scaled window is the plain one, value by value, wherever its ring begins.
 func TestScaler(t *testing.T) {
-	r := model.Recipe{Signals: []string{"a", "b"}, Grid: time.Second, Length: 2, Smooth: 1, Scale: []model.Scale{{Mean: 1, Std: 2}, {Mean: -1, Std: 0.5}}}
-	rows := []event.Row{{Time: 0, Values: []float64{1, 2}}, {Time: 1e9, Values: []float64{3, 4}}, {Time: 2e9, Values: []float64{5, 6}}}
-	var got [][]float32
-	if err := Windows(&r, rows, func(_ int64, w []float32) { got = append(got, slices.Clone(w)) }); err != nil {
-		t.Fatal(err)
-	}
-	want := [][]float32{{0, 6, 1, 10}, {1, 10, 2, 14}}
-	if !slices.EqualFunc(got, want, slices.Equal[[]float32]) {
-		t.Errorf("got %v, want %v", got, want)
+	rng := rand.New(rand.NewPCG(6, 6))
+	for length := 1; length <= 8; length++ {
+		r := model.Recipe{Signals: []string{"a", "b"}, Grid: time.Second, Length: length, Smooth: 1, Age: true}
+		var rows []event.Row
+		for i := range 3 * length {
+			rows = append(rows, event.Row{Time: int64(i) * 1e9, Values: []float64{rng.NormFloat64(), rng.NormFloat64()}})
+		}
+		scaled := r
+		scaled.Scale = []model.Scale{{Mean: 1, Std: 2}, {Mean: -1, Std: 0.5}, {Mean: 3, Std: 4}}
+		var want, got []float32
+		if err := Windows(&r, rows, func(_ int64, w []float32) {
+			for i, v := range w {
+				s := scaled.Scale[i%3]
+				want = append(want, (v-float32(s.Mean))*float32(1/s.Std))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Windows(&scaled, rows, func(_ int64, w []float32) { got = append(got, w...) }); err != nil {
+			t.Fatal(err)
+		}
+		if len(want) != (2*length+1)*length*3 || !slices.Equal(got, want) {
+			t.Errorf("length %d: got %v, want %v", length, got, want)
+		}
 	}
 }
 
