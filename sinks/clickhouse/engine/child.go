@@ -64,8 +64,11 @@ func Child(args []string) int {
 	var once sync.Once
 	end := func() {
 		once.Do(func() {
-			_, _ = master.WriteString("exit\n")
-			time.AfterFunc(*grace, func() { os.Exit(fail(exitStuck, fmt.Errorf("the server did not end within %v", *grace))) })
+			// Again and again: what is written before the prompt is up is thrown away when the line editor sets up its terminal.
+			for begin := time.Now(); time.Since(begin) < *grace; time.Sleep(100 * time.Millisecond) {
+				_, _ = master.WriteString("exit\n")
+			}
+			os.Exit(fail(exitStuck, fmt.Errorf("the server did not end within %v", *grace)))
 		})
 	}
 	go func() { _, _ = io.Copy(io.Discard, master) }() // its prompts

@@ -138,12 +138,12 @@ const configXML = `<clickhouse>
 
 // The server's own session logs in as default with no password, so default can have none. It is the one session that default may have: it lives
 // as long as the ports are open, so nobody else comes in as default.
-// insert_deduplicate is off unless an insert asks for it with a token: without a token a table with a window swallows a second equal block, which
-// for a sensor at rest is data.
+// Inserts are not deduplicated unless one asks for it with a token: without a token a table with a window swallows a second equal block, which for a
+// sensor at rest is data. deduplicate_insert overrides the older setting.
 const usersXML = `<clickhouse>
   <profiles>
     <default></default><local><max_sessions_for_user>1</max_sessions_for_user></local>
-    <owner><max_threads>%[1]d</max_threads><insert_deduplicate>0</insert_deduplicate><async_insert>0</async_insert></owner>
+    <owner><max_threads>%[1]d</max_threads><deduplicate_insert>disable</deduplicate_insert><insert_deduplicate>0</insert_deduplicate><async_insert>0</async_insert></owner>
     <reader>
       <readonly>2</readonly><max_threads>%[1]d</max_threads>
       <max_execution_time>60</max_execution_time><max_memory_usage>%[2]d</max_memory_usage>

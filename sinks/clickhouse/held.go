@@ -1,0 +1,122 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"andon/event"
+)
+
+// Held tells what a table holds of a range of offsets.
+type Held struct {
+	// Rows is the number of rows, Offsets the number of different offsets that they have; First and Last are the least and greatest offset,
+	// and mean nothing when Rows is 0.
+	Rows, Offsets uint64
+	First, Last   int64
+}
+
+const heldFilter = ` WHERE _topic = {topic:String} AND _partition = {partition:Int32} AND _offset >= {first:Int64} AND _offset < {next:Int64}`
+
+// held returns the condition and parameters for one range. Labels are found by their position alone: a block of one pipeline may hold labels for others.
+func held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (context.Context, string, error) {
+	if !slices.Contains(dataTables, table) {
+		return nil, "", fmt.Errorf("table %q holds no offsets", table)
+	}
+	params := ch.Parameters{"topic": escape(topic), "partition": strconv.Itoa(int(partition)), "first": strconv.FormatInt(first, 10),
+		"next": strconv.FormatInt(next, 10)}
+	where := heldFilter
+	if table != "labels" {
+		params["pipeline"] = escape(pipeline)
+		where += " AND pipeline = {pipeline:String}"
+	}
+	return ch.Context(ctx, ch.WithParameters(params)), where, nil
+}
+
+// Held counts what a table holds of the offsets [first, next) of a partition. On a replicated table it sees what its replica has.
+func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (h Held, err error) {
+	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	if err == nil {
+		err = s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+table+where).Scan(&h.Rows, &h.Offsets, &h.First, &h.Last)
+	}
+	if err != nil {
+		return Held{}, fmt.Errorf("ask %s for %s %s/%d@%d-%d: %w", table, pipeline, topic, partition, first, next, explain(err))
+	}
+	return h, nil
+}
+
+// HeldOffsets returns the different offsets of the range that the table holds, in ascending order.
+func (s *Store) HeldOffsets(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) ([]int64, error) {
+	fail := func(err error) ([]int64, error) {
+		return nil, fmt.Errorf("ask %s for %s %s/%d@%d-%d: %w", table, pipeline, topic, partition, first, next, explain(err))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	if err != nil {
+		return fail(err)
+	}
+	rows, err := s.owner.Query(qctx, "SELECT DISTINCT _offset FROM "+table+where+" ORDER BY _offset")
+	if err != nil {
+		return fail(err)
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var o int64
+		if err := rows.Scan(&o); err != nil {
+			cancel()
+			return fail(err)
+		}
+		out = append(out, o)
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// Settle stores of a block what is not stored yet, going by offsets: for a range that may have been stored, in part or formed in another way, under
+// another model, schema or version of andon. It can be interrupted and called again. Nobody else may be writing the range. Errors are Write's.
+func (s *Store) Settle(ctx context.Context, b *event.Block) error {
+	refused := &Refused{block: identify(b)}
+	if err := check(b); err != nil {
+		return fmt.Errorf("insert %s: %w", identify(b), err)
+	}
+	for _, t := range blockTables {
+		if t.rows(b) == 0 {
+			continue
+		}
+		if t.name == "deadletters" && len(refused.Rows) > 0 {
+			break
+		}
+		offsets, err := s.HeldOffsets(ctx, t.name, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+		if err != nil {
+			return err
+		}
+		missing, tok := b, token(b, t.name)
+		if len(offsets) > 0 {
+			missing = t.pick(b, func(i int) bool {
+				_, found := slices.BinarySearch(offsets, t.offset(b, i))
+				return !found
+			})
+			// The block's own token may be that of the rows that are there.
+			tok = fmt.Sprintf("%s settled %d", tok, len(offsets))
+		}
+		if t.rows(missing) == 0 {
+			continue
+		}
+		rows, err := s.put(ctx, t, missing, tok)
+		if err != nil {
+			return fmt.Errorf("settle %s in %s: %w", identify(b), t.name, err)
+		}
+		refused.Rows = append(refused.Rows, rows...)
+	}
+	if len(refused.Rows) > 0 {
+		return refused
+	}
+	return nil
+}

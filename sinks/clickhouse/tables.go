@@ -1,0 +1,221 @@
+package clickhouse
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"andon/event"
+)
+
+// table says how one kind of a block's rows goes into its table. Rows of a kind are in the order of their offsets.
+type table struct {
+	name   string
+	rows   func(b *event.Block) int
+	offset func(b *event.Block, i int) int64
+	// times calls f for every time that row i holds.
+	times func(b *event.Block, i int, f func(ns int64))
+	// pick returns a block that holds the rows of this kind that keep names, and no others.
+	pick  func(b *event.Block, keep func(i int) bool) *event.Block
+	frame func(b *event.Block) *frame
+}
+
+// blockTables are in the order of insertion: dead letters last, when it is known which rows were refused.
+var blockTables = []*table{
+	{
+		name:   "readings",
+		rows:   func(b *event.Block) int { return b.Readings.Len() },
+		offset: func(b *event.Block, i int) int64 { return b.Readings.Offset[i] },
+		times:  func(b *event.Block, i int, f func(ns int64)) { f(b.Readings.Time[i]) },
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out, width := bare(b), len(b.Readings.Signals)
+			out.Readings.Signals = b.Readings.Signals
+			for i := range b.Readings.Asset {
+				if keep(i) {
+					out.Readings.Append(&event.Row{Asset: b.Readings.Asset[i], Time: b.Readings.Time[i], Offset: b.Readings.Offset[i],
+						Values: b.Readings.Values[i*width : (i+1)*width]}, b.Readings.Status[i])
+				}
+			}
+			return out
+		},
+		frame: readingsFrame,
+	},
+	{
+		name:   "scores",
+		rows:   func(b *event.Block) int { return len(b.Scores) },
+		offset: func(b *event.Block, i int) int64 { return b.Scores[i].Offset },
+		times: func(b *event.Block, i int, f func(ns int64)) {
+			f(b.Scores[i].Start)
+			f(b.Scores[i].End)
+			f(b.Scores[i].ScoredAt)
+		},
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out := bare(b)
+			out.Scores = filter(b.Scores, keep)
+			return out
+		},
+		frame: scoresFrame,
+	},
+	{
+		name:   "labels",
+		rows:   func(b *event.Block) int { return len(b.Labels) },
+		offset: func(b *event.Block, i int) int64 { return b.Labels[i].Offset },
+		times:  func(b *event.Block, i int, f func(ns int64)) { f(b.Labels[i].Time) },
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out := bare(b)
+			out.Labels = filter(b.Labels, keep)
+			return out
+		},
+		frame: labelsFrame,
+	},
+	{
+		name:   "deadletters",
+		rows:   func(b *event.Block) int { return len(b.DeadLetters) },
+		offset: func(b *event.Block, i int) int64 { return b.DeadLetters[i].Offset },
+		times:  func(b *event.Block, i int, f func(ns int64)) { f(b.DeadLetters[i].Time) },
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out := bare(b)
+			out.DeadLetters = filter(b.DeadLetters, keep)
+			return out
+		},
+		frame: deadLettersFrame,
+	},
+}
+
+// bare returns a block of the same range with no rows.
+func bare(b *event.Block) *event.Block {
+	return &event.Block{Pipeline: b.Pipeline, Topic: b.Topic, Partition: b.Partition, First: b.First, Next: b.Next}
+}
+
+func filter[T any](rows []T, keep func(i int) bool) []T {
+	var out []T
+	for i := range rows {
+		if keep(i) {
+			out = append(out, rows[i])
+		}
+	}
+	return out
+}
+
+const (
+	micro    = "DateTime64(6, 'UTC')"
+	statuses = "Enum8('ok' = 1, 'duplicate' = 2)"
+)
+
+// earliest is the first instant that DateTime64 holds; its last lies after the last that Unix nanoseconds hold.
+var earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+
+// micros adds a DateTime64(6) column from Unix nanoseconds, rounded down.
+func (f *frame) micros(name string, at func(i int) int64) {
+	out := make([]int64, f.rows)
+	for i := range out {
+		ns := at(i)
+		out[i] = ns / 1000
+		if ns%1000 < 0 {
+			out[i]--
+		}
+	}
+	numbers(f, name, micro, out)
+}
+
+func each[T number](f *frame, name, typ string, at func(i int) T) {
+	out := make([]T, f.rows)
+	for i := range out {
+		out[i] = at(i)
+	}
+	numbers(f, name, typ, out)
+}
+
+func readingsFrame(b *event.Block) *frame {
+	r := &b.Readings
+	f := &frame{rows: r.Len()}
+	f.word("pipeline", b.Pipeline)
+	f.words("asset", func(i int) string { return r.Asset[i] })
+	f.micros("time", func(i int) int64 { return r.Time[i] })
+	f.word("signals", strings.Join(r.Signals, ","))
+	f.lists("values", len(r.Signals), r.Values)
+	numbers(f, "status", statuses, r.Status)
+	f.word("_topic", b.Topic)
+	same(f, "_partition", "Int32", b.Partition)
+	numbers(f, "_offset", "Int64", r.Offset)
+	return f
+}
+
+func scoresFrame(b *event.Block) *frame {
+	s := b.Scores
+	f := &frame{rows: len(s)}
+	f.word("pipeline", b.Pipeline)
+	f.words("asset", func(i int) string { return s[i].Asset })
+	f.micros("start", func(i int) int64 { return s[i].Start })
+	f.micros("end", func(i int) int64 { return s[i].End })
+	each(f, "value", "Float32", func(i int) float32 { return s[i].Value })
+	each(f, "risk", "Float32", func(i int) float32 { return s[i].Risk })
+	f.words("version", func(i int) string { return s[i].Version })
+	each(f, "latency_ns", "Int64", func(i int) int64 { return s[i].Latency })
+	f.micros("scored_at", func(i int) int64 { return s[i].ScoredAt })
+	f.word("_topic", b.Topic)
+	same(f, "_partition", "Int32", b.Partition)
+	each(f, "_offset", "Int64", func(i int) int64 { return s[i].Offset })
+	return f
+}
+
+func labelsFrame(b *event.Block) *frame {
+	l := b.Labels
+	f := &frame{rows: len(l)}
+	f.words("pipeline", func(i int) string { return l[i].Pipeline })
+	f.words("asset", func(i int) string { return l[i].Asset })
+	f.micros("time", func(i int) int64 { return l[i].Time })
+	f.words("label", func(i int) string { return l[i].Kind })
+	each(f, "value", "Float64", func(i int) float64 { return l[i].Value })
+	f.word("_topic", b.Topic)
+	same(f, "_partition", "Int32", b.Partition)
+	each(f, "_offset", "Int64", func(i int) int64 { return l[i].Offset })
+	return f
+}
+
+func deadLettersFrame(b *event.Block) *frame {
+	d := b.DeadLetters
+	f := &frame{rows: len(d)}
+	f.word("pipeline", b.Pipeline)
+	f.words("reason", func(i int) string { return d[i].Reason })
+	f.texts("detail", func(i int) string { return d[i].Detail })
+	f.micros("time", func(i int) int64 { return d[i].Time })
+	f.texts("key", func(i int) string { return string(d[i].Key) })
+	f.texts("value", func(i int) string { return string(d[i].Value) })
+	f.pairs("headers", "Array(Tuple(key String, value String))", func(i int, pair func(key, value string)) {
+		for _, h := range d[i].Headers {
+			pair(h.Key, string(h.Value))
+		}
+	})
+	f.word("_topic", b.Topic)
+	same(f, "_partition", "Int32", b.Partition)
+	each(f, "_offset", "Int64", func(i int) int64 { return d[i].Offset })
+	return f
+}
+
+// check returns what is wrong with a block; anything is a fault of whoever made it.
+func check(b *event.Block) error {
+	r, n := &b.Readings, b.Readings.Len()
+	if len(r.Time) != n || len(r.Offset) != n || len(r.Status) != n || len(r.Values) != n*len(r.Signals) {
+		return fmt.Errorf("readings: %d assets, %d times, %d offsets, %d statuses, %d values of %d signals", n, len(r.Time), len(r.Offset), len(r.Status),
+			len(r.Values), len(r.Signals))
+	}
+	for _, s := range r.Signals {
+		if s == "" || strings.Contains(s, ",") {
+			return fmt.Errorf("signal %q: a name may not be empty nor hold a comma; rename it in the pipeline", s)
+		}
+	}
+	for i := range r.Status {
+		if r.Status[i] != event.StatusOK && r.Status[i] != event.StatusDuplicate {
+			return fmt.Errorf("readings: status %d at offset %d", r.Status[i], r.Offset[i])
+		}
+	}
+	for _, t := range blockTables {
+		for i := range t.rows(b) {
+			if o := t.offset(b, i); o < b.First || o >= b.Next || i > 0 && o < t.offset(b, i-1) {
+				return fmt.Errorf("%s: offset %d is outside of the block, or out of order", t.name, o)
+			}
+		}
+	}
+	return nil
+}
