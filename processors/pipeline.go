@@ -232,7 +232,7 @@ func (p *Pipeline) late(b *event.Batch, row *event.Row) event.DeadLetter {
 		d.Detail = fmt.Sprintf("event time %s of %q is out of range", at, row.Asset)
 		return d
 	}
-	d.Detail = fmt.Sprintf("event time %s of %q is %v behind its newest row, and its slot is closed; features.lateness is %v", at, row.Asset,
+	d.Detail = fmt.Sprintf("event time %s of %q is %v behind its newest row, and its slot is closed; the pipeline allows a lateness of %v", at, row.Asset,
 		time.Duration(newest-row.Time), p.line.cfg.Features.Lateness)
 	return d
 }
@@ -248,7 +248,7 @@ func (p *Pipeline) count(counts *[features.Late + 1]int, windows int) {
 	if n := counts[features.Surplus]; n > 0 {
 		m.surplus.Add(float64(n))
 		if p.surplus == 0 {
-			p.log.Warn("rows come more often than the grid: the first complete one of a slot counts; for the last set features.close to watermark, for all a finer grid")
+			p.log.Warn("rows come more often than the grid: the first complete one of a slot counts; set close to watermark for the last, or a finer grid for all")
 		}
 		p.surplus += int64(n)
 	}
