@@ -44,16 +44,25 @@ func findAppliance(data, url string) (string, error) {
 	if url != "" {
 		return url, nil
 	}
-	js, err := os.ReadFile(addressesFile(data))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", environment(fmt.Errorf("no appliance is running on the data folder %s: start one with 'andon up --data %s', or name it with --data or --url", data, data))
-	}
+	a, err := readAddresses(data)
 	if err != nil {
 		return "", environment(err)
 	}
-	var a addresses
-	if err := json.NewDecoder(bytes.NewReader(js)).Decode(&a); err != nil || a.Console == "" {
-		return "", environment(fmt.Errorf("%s does not hold an appliance's addresses: %v", addressesFile(data), err))
-	}
 	return "http://" + a.Console, nil
+}
+
+// readAddresses returns where the appliance on a data folder listens.
+func readAddresses(data string) (addresses, error) {
+	var a addresses
+	js, err := os.ReadFile(addressesFile(data))
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, fmt.Errorf("no appliance is running on the data folder %s: start one with 'andon up --data %s', or name it with --data or --url", data, data)
+	}
+	if err != nil {
+		return a, err
+	}
+	if err := json.NewDecoder(bytes.NewReader(js)).Decode(&a); err != nil || a.Console == "" {
+		return a, fmt.Errorf("%s does not hold an appliance's addresses: %v", addressesFile(data), err)
+	}
+	return a, nil
 }

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"andon/console"
+	"andon/deploy"
+	"andon/ingest"
+	"andon/ingest/broker"
+	"andon/ingest/replay"
+	"andon/model"
+	"andon/processors"
+	"andon/processors/features"
+	"andon/scorer"
+	"andon/sinks/clickhouse"
+	"andon/trainer"
+)
+
+// Config is the file an operator writes: one section a room. deploy/andon.yaml shows every key with its default.
+type Config struct {
+	// Data is the folder of everything that the appliance keeps.
+	Data string `yaml:"data"`
+	// Libraries is the folder of the native libraries; empty looks beside the program and in ./lib.
+	Libraries string `yaml:"libraries"`
+	Log       Log    `yaml:"log"`
+
+	// Kafka is where records come from; without brokers the embedded one is started.
+	Kafka      ingest.Config     `yaml:"kafka"`
+	Broker     broker.Config     `yaml:"broker"`
+	ClickHouse clickhouse.Config `yaml:"clickhouse"`
+	Flush      processors.Flush  `yaml:"flush"`
+	Scorer     scorer.Config     `yaml:"scorer"`
+	Trainer    trainer.Config    `yaml:"trainer"`
+	Console    console.Config    `yaml:"console"`
+
+	Topics    Topics     `yaml:"topics"`
+	Pipelines []Pipeline `yaml:"pipelines"`
+	// Demo is what `andon up --demo` replays.
+	Demo []replay.Replay `yaml:"demo"`
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format string     `yaml:"format"` // text or json
+}
+
+// Topics names the appliance's own topics.
+type Topics struct {
+	DeadLetter string `yaml:"deadletter"`
+	Scores     string `yaml:"scores"`
+	Labels     string `yaml:"labels"`
+}
+
+// Pipeline is the unit a person owns: where records come from, how they become windows, which model scores them and how it is made.
+type Pipeline struct {
+	Name   string          `yaml:"name"`
+	Source ingest.Source   `yaml:"source"`
+	Window features.Config `yaml:"window"`
+	// Model says what is trained; without it the pipeline stores readings and scores with whatever model is promoted.
+	Model *trainer.Spec `yaml:"model"`
+	// Partitions of the topic, where it is made here; 0 takes broker.partitions.
+	Partitions int `yaml:"partitions"`
+	// PublishScores sends each score to the topic of scores, too.
+	PublishScores bool `yaml:"publish_scores"`
+}
+
+// defaultConfig is the embedded default without pipelines.
+func defaultConfig() Config {
+	return Config{
+		Data:       "andon-data",
+		Log:        Log{Level: slog.LevelInfo, Format: "text"},
+		Kafka:      ingest.Default(),
+		Broker:     broker.Default(),
+		ClickHouse: clickhouse.Default(),
+		Flush:      processors.Default().Flush,
+		Scorer:     scorer.Default(),
+		Trainer:    trainer.Default(),
+		Console:    console.Default(),
+		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels"},
+	}
+}
+
+// loadConfig reads the file over the defaults; an empty name takes the reference file that the program carries.
+func loadConfig(name string) (*Config, error) {
+	text, from := deploy.Config, "the built-in configuration"
+	if name != "" {
+		var err error
+		if text, err = os.ReadFile(name); err != nil {
+			return nil, usage(fmt.Errorf("read the configuration: %w", err))
+		}
+		from = name
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s does not hold:\n%w", from, err))
+	}
+	return c, nil
+}
+
+// parseConfig decodes strictly and does not validate more than the form: flags may still change what it says.
+func parseConfig(text []byte) (*Config, error) {
+	c := defaultConfig()
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, plainYAML(err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("a second YAML document follows: write one")
+	}
+	return &c, nil
+}
+
+var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
+// plainYAML says it in an operator's words: no Go types.
+func plainYAML(err error) error {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	var errs []error
+	for _, m := range te.Errors {
+		m = unknownField.ReplaceAllString(m, `unknown key "$1" (andon config print shows the keys there are)`)
+		errs = append(errs, errors.New(m))
+	}
+	return errors.Join(errs...)
+}
+
+var pipelineName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
+
+// Validate reports every fault, each with its key.
+func (c *Config) Validate() error {
+	var errs []error
+	section := func(key string, err error) {
+		for _, e := range flatten(err) {
+			errs = append(errs, fmt.Errorf("%s%s", prefixed(key, e.Error()), ""))
+		}
+	}
+	if c.Data == "" {
+		errs = append(errs, errors.New("data: name a folder"))
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		errs = append(errs, fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format))
+	}
+	section("kafka", c.Kafka.Validate())
+	if c.embeddedBroker() {
+		b := c.Broker
+		b.Dir = "set later"
+		section("broker", b.Validate())
+	}
+	section("clickhouse", c.ClickHouse.Validate())
+	line := processors.Default()
+	line.Flush = c.Flush
+	section("flush", line.Validate())
+	section("scorer", c.Scorer.Validate())
+	section("trainer", c.Trainer.Validate())
+	section("console", c.Console.Validate())
+	names := map[string]bool{}
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
+		key := fmt.Sprintf("pipelines[%d]", i)
+		if pipelineName.MatchString(p.Name) {
+			key = "pipelines." + p.Name
+		} else {
+			errs = append(errs, fmt.Errorf("%s.name: %q is not a name: use lower-case letters, digits, dots and dashes", key, p.Name))
+		}
+		if names[p.Name] || p.Name == labelsPipeline {
+			errs = append(errs, fmt.Errorf("%s.name: %q is taken", key, p.Name))
+		}
+		names[p.Name] = true
+		section(key+".source", p.Source.Validate())
+		section(key+".window", p.Window.Validate())
+		if p.Model != nil {
+			section(key+".model", p.Model.Validate())
+		}
+	}
+	for i := range c.Demo {
+		section(fmt.Sprintf("demo[%d]", i), c.Demo[i].Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// flatten takes joined errors apart.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range j.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+// prefixed puts the section before a fault's key, unless the room has done so.
+func prefixed(section, fault string) string {
+	if strings.HasPrefix(fault, section+".") || strings.HasPrefix(fault, section+":") {
+		return fault
+	}
+	return section + "." + fault
+}
+
+func (c *Config) embeddedBroker() bool { return len(c.Kafka.Brokers) == 0 }
+
+func (c *Config) embeddedClickHouse() bool { return c.ClickHouse.DSN == "" }
+
+// path returns a name inside the data folder.
+func (c *Config) path(name ...string) string {
+	return filepath.Join(append([]string{c.Data}, name...)...)
+}
+
+// recipe returns the pipeline's recipe with its signals filled in.
+func (p *Pipeline) recipe() model.Recipe {
+	r := p.Window.Recipe
+	if len(r.Signals) == 0 {
+		r.Signals = p.Source.Signals
+	}
+	return r
+}

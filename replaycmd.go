@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"andon/deploy"
+	"andon/ingest"
+	"andon/ingest/replay"
+)
+
+type replayCommand struct {
+	ConfigFlags
+	Kafka    []string      `help:"Brokers; without them those of the running appliance, or the configuration's." placeholder:"HOST:PORT,…"`
+	File     string        `help:"CSV file with a header line, or one compressed with gzip." type:"path"`
+	Demo     string        `help:"Play this part of the demo instead of a file; its name in the configuration's demo section."`
+	Topic    string        `help:"Topic to send to."`
+	Asset    string        `help:"Asset of a row: text with columns in braces, as compressor-{unit:03d}."`
+	Time     string        `help:"Column with the event time, or to count with --step." placeholder:"COLUMN"`
+	Format   string        `help:"Form of the time: rfc3339, datetime, unix, unix_ms, unix_us, unix_ns or a layout." default:"rfc3339"`
+	Start    time.Time     `help:"Event time of count 0." placeholder:"TIME"`
+	Step     time.Duration `help:"Event time a count; the column then counts steps from --start."`
+	Signals  []string      `help:"Columns to send, name=column renames; without it all that are numbers."`
+	Speed    float64       `help:"Seconds of event time a second; 0 is as fast as the broker takes it." default:"0"`
+	MaxRate  float64       `help:"Rows a second at most; 0 is no bound."`
+	MaxRows  int           `help:"Rows at most; 0 is all."`
+	Loop     bool          `help:"Let each asset start again after --gap, for ever."`
+	Gap      time.Duration `help:"Event time between an asset's last row and its next first." default:"72h"`
+	Cursor   string        `help:"File that remembers how far it is, to go on there." type:"path"`
+	Failures string        `help:"Tell the topic of labels that each asset of this pipeline failed at its last row." placeholder:"PIPELINE"`
+}
+
+func (c *replayCommand) Run(t *talk) error {
+	cfg, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	at := cfg.Kafka
+	if len(c.Kafka) > 0 {
+		at.Brokers = c.Kafka
+	} else if a, err := readAddresses(cfg.Data); err == nil {
+		at.Brokers = []string{a.Kafka}
+	}
+	if len(at.Brokers) == 0 {
+		return usage(fmt.Errorf("name the brokers with --kafka, or the data folder of a running appliance with --data"))
+	}
+	def, files, err := c.definition(cfg)
+	if err != nil {
+		return usage(err)
+	}
+	player, err := newPlayer(def, at, files, c.Cursor, func(p replay.Progress) {
+		fmt.Fprintf(t.err, "replay %s: %d rows, event time %s, %.0f rows/s\n", p.Name, p.Rows, p.Event.UTC().Format(time.RFC3339), p.RowsPerSecond)
+	}, newLogger(cfg.Log, t.err))
+	if err != nil {
+		return usage(err)
+	}
+	return player.Run(t.ctx)
+}
+
+// definition is what the flags ask for; files is where it is, nil for the disk.
+func (c *replayCommand) definition(cfg *Config) (replay.Replay, fs.FS, error) {
+	if c.Demo != "" {
+		for _, d := range cfg.Demo {
+			if d.Name == c.Demo {
+				return d, deploy.Demo(), nil
+			}
+		}
+		var names []string
+		for _, d := range cfg.Demo {
+			names = append(names, d.Name)
+		}
+		return replay.Replay{}, nil, fmt.Errorf("the demo has no part %q; it has %s", c.Demo, strings.Join(names, ", "))
+	}
+	def := replay.Replay{Name: "cli", File: c.File, Topic: c.Topic, Asset: c.Asset, Signals: c.Signals, Speed: c.Speed, MaxRate: c.MaxRate, MaxRows: c.MaxRows,
+		Loop: c.Loop, Time: replay.Time{Column: c.Time, Format: c.Format}}
+	if c.Loop {
+		def.Gap = c.Gap
+	}
+	if c.Step > 0 {
+		def.Time = replay.Time{Column: c.Time, Start: c.Start, Step: c.Step}
+	}
+	if c.Failures != "" {
+		def.Label = &replay.Label{Topic: cfg.Topics.Labels, Pipeline: c.Failures, Kind: "failure"}
+	}
+	return def, nil, def.Validate()
+}
+
+func newPlayer(def replay.Replay, at ingest.Config, files fs.FS, cursor string, tell func(replay.Progress), log *slog.Logger) (*replay.Player, error) {
+	sec, err := security(at)
+	if err != nil {
+		return nil, err
+	}
+	return replay.New(def, replay.Surroundings{Brokers: at.Brokers, Security: sec, Files: files, Cursor: cursor, Progress: tell}, log)
+}
+
+// startDemo plays every part of the demo beside the line. A part that ends has had its say; one that fails is told and does not stop the line.
+func startDemo(team *crew, cfg *Config, at ingest.Config, log *slog.Logger) error {
+	for _, def := range cfg.Demo {
+		cursor := cfg.path("run", "replay-"+def.Name+".json")
+		player, err := newPlayer(def, at, deploy.Demo(), cursor, nil, log)
+		if err != nil {
+			return fmt.Errorf("demo %s: %w", def.Name, err)
+		}
+		team.run(0, "demo "+def.Name, func(ctx context.Context) error {
+			if err := player.Run(ctx); err != nil && ctx.Err() == nil {
+				log.Error("a part of the demo stopped", "replay", def.Name, "error", err)
+			}
+			return nil
+		})
+	}
+	return nil
+}

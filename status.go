@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"andon/console"
+	"andon/event"
+	"andon/model"
+	"andon/trainer"
+)
+
+// statusBoard is what the appliance says of itself, for the page and the health checks.
+type statusBoard struct {
+	started time.Time
+	demo    bool
+	cfg     *Config
+	models  *model.Registry
+	up      atomic.Bool
+
+	mu       sync.Mutex
+	parts    []console.Component
+	learning map[string]event.Training
+	at       map[string]string
+	teacher  *trainer.Trainer
+}
+
+// teach is told of the trainer once there is one.
+func (s *statusBoard) teach(t *trainer.Trainer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.teacher = t
+}
+
+// train asks for a run of a pipeline.
+func (s *statusBoard) train(pipeline string) error {
+	s.mu.Lock()
+	t := s.teacher
+	s.mu.Unlock()
+	if t == nil {
+		return errStarting
+	}
+	return t.Trigger(pipeline, "asked by hand")
+}
+
+// set tells how a part is.
+func (s *statusBoard) set(name string, ready bool, detail string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.parts {
+		if s.parts[i].Name == name {
+			s.parts[i].Ready, s.parts[i].Detail = ready, detail
+			return
+		}
+	}
+	s.parts = append(s.parts, console.Component{Name: name, Ready: ready, Detail: detail})
+}
+
+// training remembers what is being learned.
+func (s *statusBoard) training(t event.Training) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.learning == nil {
+		s.learning = map[string]event.Training{}
+	}
+	s.learning[t.Pipeline] = t
+}
+
+// status is asked once a second.
+func (s *statusBoard) status() console.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := console.Status{Version: version, Started: s.started, Demo: s.demo, Addresses: s.at, Components: append([]console.Component(nil), s.parts...)}
+	for i := range s.cfg.Pipelines {
+		p := &s.cfg.Pipelines[i]
+		recipe := p.recipe()
+		view := console.Pipeline{Name: p.Name, Topic: p.Source.Topic, Signals: recipe.Signals, Grid: recipe.Grid, Length: recipe.Length}
+		if p.Model != nil {
+			view.Task = string(p.Model.Task)
+		}
+		if s.models != nil {
+			if m := s.models.Live(p.Name); m != nil {
+				view.Task, view.Unit, view.Horizon = string(m.Task), m.Unit, m.Horizon
+				view.Model, view.Trained, view.Metrics = m.Version, m.Lineage.Trained, m.Metrics
+			}
+		}
+		st.Pipelines = append(st.Pipelines, view)
+	}
+	return st
+}
+
+// ready is nil when every part is there; a pipeline without a model yet is ready, for it stores what comes.
+func (s *statusBoard) ready() error {
+	if !s.up.Load() {
+		return errors.New("the appliance is starting")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, p := range s.parts {
+		if !p.Ready {
+			errs = append(errs, fmt.Errorf("%s: %s", p.Name, p.Detail))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sys/unix"
+
+	"andon/console"
+	"andon/event"
+	"andon/ingest"
+	"andon/ingest/broker"
+	"andon/model"
+	"andon/model/ort"
+	"andon/processors"
+	"andon/processors/features"
+	"andon/scorer"
+	"andon/sinks/clickhouse"
+	"andon/sinks/clickhouse/engine"
+)
+
+// labelsPipeline is the built-in pipeline that stores what is told on the topic of labels.
+const labelsPipeline = "labels"
+
+type upCommand struct {
+	ConfigFlags
+	Listen      string   `help:"Console's address; port 0 takes a free one." placeholder:"HOST:PORT"`
+	KafkaListen string   `help:"Embedded broker's address; port 0 takes a free one." placeholder:"HOST:PORT"`
+	Kafka       []string `help:"Brokers of a Kafka cluster instead of the embedded one." placeholder:"HOST:PORT,…"`
+	ClickHouse  string   `name:"clickhouse" help:"A ClickHouse server instead of the embedded one." placeholder:"DSN" env:"ANDON_CLICKHOUSE"`
+	Demo        bool     `help:"Replay the demo fleet."`
+}
+
+// ConfigFlags name the configuration.
+type ConfigFlags struct {
+	Config string `help:"Configuration file; without it the built-in one." type:"path" placeholder:"FILE" env:"ANDON_CONFIG"`
+	Data   string `help:"Data folder." placeholder:"DIR" env:"ANDON_DATA"`
+}
+
+// load reads the configuration with the flags applied and validates it.
+func (f *ConfigFlags) load(apply func(*Config)) (*Config, error) {
+	c, err := loadConfig(f.Config)
+	if err != nil {
+		return nil, err
+	}
+	if f.Data != "" {
+		c.Data = f.Data
+	}
+	if apply != nil {
+		apply(c)
+	}
+	c.settle()
+	if err := c.Validate(); err != nil {
+		return nil, usage(fmt.Errorf("the configuration does not hold:\n%w", err))
+	}
+	return c, nil
+}
+
+func (c *upCommand) Run(t *talk) error {
+	cfg, err := c.load(func(cfg *Config) {
+		if c.Listen != "" {
+			cfg.Console.Listen = c.Listen
+		}
+		if c.KafkaListen != "" {
+			cfg.Broker.Listen = c.KafkaListen
+		}
+		if len(c.Kafka) > 0 {
+			cfg.Kafka.Brokers = c.Kafka
+		}
+		if c.ClickHouse != "" {
+			cfg.ClickHouse.DSN = clickhouse.Secret(c.ClickHouse)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return up(t.ctx, cfg, c.Demo, t.err)
+}
+
+// up builds the house in the order that data flows, and runs it until ctx ends. Reading it is reading the architecture.
+func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error) {
+	log := newLogger(cfg.Log, tell)
+	room := func(name string) *slog.Logger { return log.With("room", name) }
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	started := time.Now()
+
+	unlock, err := claim(cfg.Data)
+	if err != nil {
+		return environment(err)
+	}
+	defer unlock()
+
+	// What is opened before the crew runs is closed here if building fails; afterwards the crew's ranks close it in order.
+	var undo closers
+	defer func() { undo.close() }()
+
+	status := &statusBoard{started: started, demo: demo, cfg: cfg}
+	var store *clickhouse.Store // opened below; the console asks it only once it is there
+	var ready atomic.Pointer[clickhouse.Store]
+	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
+		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train,
+	}, room("console"))
+	page, err := screen.Listen()
+	if err != nil {
+		return environment(err)
+	}
+	undo.add(screen.Close)
+
+	if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil { // what runs models
+		return environment(err)
+	}
+	var intakeAt = cfg.Kafka
+	var bus *broker.Broker
+	if cfg.embeddedBroker() { // the log, unless there is a cluster
+		if bus, err = broker.Open(cfg.Broker, room("broker"), metrics); err != nil {
+			return environment(err)
+		}
+		undo.add(bus.Close)
+		intakeAt.Brokers = []string{bus.Addr()}
+	}
+	status.set("kafka", true, intakeAt.Brokers[0])
+
+	var server *engine.Engine
+	at := addresses{Console: page, Kafka: intakeAt.Brokers[0], PID: os.Getpid()}
+	if cfg.embeddedClickHouse() { // the results, unless there is a cluster
+		self, err := os.Executable()
+		if err != nil {
+			return environment(err)
+		}
+		server = engine.New(cfg.ClickHouse.Engine, cfg.path("clickhouse"), []string{self, "engine"}, room("clickhouse"), metrics)
+		if err := server.Start(ctx); err != nil {
+			return environment(err)
+		}
+		undo.add(server.Close)
+		at.ClickHouseNative, at.ClickHouseHTTP, at.Credentials = server.Endpoint().Native, server.Endpoint().HTTP, server.Credentials()
+	}
+	if store, err = openStore(ctx, cfg, server, room("clickhouse"), metrics); err != nil {
+		return environment(err)
+	}
+	undo.add(store.Close)
+	ready.Store(store)
+	status.set("clickhouse", true, at.ClickHouseNative)
+
+	models, err := model.Open(cfg.path("models")) // what the house remembers
+	if err != nil {
+		return environment(err)
+	}
+	for _, f := range models.Faults() {
+		log.Warn("model skipped", "error", f)
+	}
+	judge := scorer.New(cfg.Scorer, room("scorer"), metrics) // what gives the verdict
+	undo.add(func() error { judge.Close(); return nil })
+	models.Prepare(judge.Load)
+	models.OnChange(func(m model.Move) {
+		if m.From != "" && m.From != m.To {
+			judge.Retire(m.From)
+		}
+	})
+	status.models = models
+	teacher := newTeacher(cfg, store, models, func(t event.Training) { // what learns
+		screen.Training(t)
+		status.training(t)
+		tellTraining(tell, t)
+	}, room("trainer"), metrics)
+	status.teach(teacher)
+
+	outlets := processors.Outlets{Sink: store, Watch: screen}
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, log, metrics) // what reads the log, one group a pipeline
+	if err != nil {
+		return usage(err)
+	}
+	if err := ensureTopics(ctx, cfg, bus, intakeAt, log); err != nil {
+		return environment(err)
+	}
+
+	// Rank by rank they end: first what feeds the line, then what it feeds, last what it stands on.
+	team := newCrew(ctx, 3)
+	for _, in := range intakes {
+		team.run(0, "ingest "+in.name, in.Run)
+	}
+	if demo {
+		if err := startDemo(team, cfg, intakeAt, room("replay")); err != nil {
+			return usage(err)
+		}
+	}
+	team.run(0, "trainer", teacher.Run)
+	team.run(1, "console", screen.Run)
+	team.run(1, "metrics", func(ctx context.Context) error { return store.RecordMetrics(ctx, metrics, 10*time.Second) })
+	if bus != nil {
+		team.run(2, "broker", bus.Run)
+	}
+	if server != nil {
+		team.run(2, "clickhouse", server.Run)
+	}
+	status.started = started
+	status.up.Store(true)
+	if err := writeAddresses(cfg.Data, at); err != nil {
+		team.fail(environment(err))
+	} else {
+		defer os.Remove(addressesFile(cfg.Data))
+	}
+	announce(tell, at, cfg, demo, time.Since(started))
+	err = team.wait()
+	log.Info("stopped", "error", err)
+	return err
+}
+
+// closers are closed in reverse.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() {
+	for i := len(*c) - 1; i >= 0; i-- {
+		_ = (*c)[i]() // what matters was flushed by Run; there is nobody left to tell
+	}
+	*c = nil
+}
+
+// claim makes the data folder, proves that it can be written, and takes its lock.
+func claim(data string) (release func(), err error) {
+	run := filepath.Join(data, "run")
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w: name another with --data", err)
+	}
+	f, err := os.OpenFile(filepath.Join(run, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("the data folder %s cannot be written: %w: name another with --data", data, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another appliance runs on the data folder %s: stop it, or name another with --data", data)
+	}
+	return func() { f.Close() }, nil
+}
+
+func newLogger(c Log, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// library returns the path of a native library: in the configured folder, or beside the program, or in ./lib.
+func (c *Config) library(name string) string {
+	if c.Libraries != "" {
+		return filepath.Join(c.Libraries, name)
+	}
+	places := []string{filepath.Join("lib", name)}
+	if exe, err := os.Executable(); err == nil {
+		dir := filepath.Dir(exe)
+		places = append([]string{filepath.Join(dir, "..", "lib", name), filepath.Join(dir, "lib", name)}, places...)
+	}
+	for _, p := range places {
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+	}
+	return places[len(places)-1]
+}
+
+// newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
+	budget := ingest.NewBudget(at.MaxInFlight, reading)
+	var all []intake
+	add := func(name string, source ingest.Source, pc processors.Config, j processors.Judge) error {
+		pc.Pipeline, pc.Signals, pc.Source, pc.Flush = name, source.Signals, fmt.Sprintf("%+v", source.Spec), cfg.Flush
+		line, err := processors.New(pc, j, out, working, log.With("room", "processors"))
+		if err != nil {
+			return err
+		}
+		group := source.Group
+		if group == "" {
+			group = "andon." + name
+		}
+		open := func(ctx context.Context, a ingest.Assignment) (ingest.Handler, int64, error) {
+			return line.Open(ctx, processors.Assignment(a))
+		}
+		source.Group = group
+		in, err := ingest.New(at, name, source, open, budget, reading, log.With("room", "ingest"))
+		if err != nil {
+			return err
+		}
+		all = append(all, intake{name, in})
+		return nil
+	}
+	for i := range cfg.Pipelines {
+		p := &cfg.Pipelines[i]
+		pc := processors.Default()
+		pc.Features = &p.Window
+		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}
+		if err := add(p.Name, p.Source, pc, j); err != nil {
+			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)
+		}
+	}
+	labels := ingest.Source{Topic: cfg.Topics.Labels}
+	labels.Shape = "labels"
+	if err := add(labelsPipeline, labels.WithDefaults(), processors.Default(), processors.Judge{}); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+type intake struct {
+	name string
+	*ingest.Intake
+}
+
+// featurizer gives the trainer the line's own windows.
+func (p *Pipeline) featurizer() func(*model.Recipe, []event.Row, func(int64, []float32)) error {
+	w := p.Window
+	if len(w.Recipe.Signals) == 0 {
+		w.Recipe.Signals = p.Source.Signals
+	}
+	return func(r *model.Recipe, rows []event.Row, emit func(int64, []float32)) error {
+		return features.Config(w).Windows(r, rows, emit)
+	}
+}
+
+// queries gives the console the store once it is open.
+type queries struct {
+	store *atomic.Pointer[clickhouse.Store]
+}
+
+var errStarting = errors.New("ClickHouse is still starting: try again in a moment")
+
+func (q queries) Query(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error) {
+	s := q.store.Load()
+	if s == nil {
+		return nil, errStarting
+	}
+	return s.QueryParams(ctx, sql, params, limit)
+}
+
+// announce tells a person where to look.
+func announce(w io.Writer, at addresses, cfg *Config, demo bool, took time.Duration) {
+	fmt.Fprintf(w, "\nandon is up after %v\n  console     http://%s\n  kafka       %s\n", took.Round(10*time.Millisecond), at.Console, at.Kafka)
+	if at.ClickHouseNative != "" {
+		fmt.Fprintf(w, "  clickhouse  %s (native), http://%s; user and password in %s\n", at.ClickHouseNative, at.ClickHouseHTTP, at.Credentials)
+	}
+	fmt.Fprintf(w, "  ask         andon sql --data %s \"select * from andon.top_assets where rank <= 10\"\n", cfg.Data)
+	if demo {
+		fmt.Fprintln(w, "the demo fleet is flowing; the first start trains its models, which takes a minute or two")
+	}
+	fmt.Fprintln(w)
+}
+
+// tellTraining is the terminal's view of a training run.
+func tellTraining(w io.Writer, t event.Training) {
+	switch t.State {
+	case event.TrainingStarted:
+		fmt.Fprintf(w, "training %s: %d windows, %s\n", t.Pipeline, t.Rows, t.Detail)
+	case event.TrainingEpoch:
+		fmt.Fprintf(w, "training %s: epoch %d of %d, loss %.4f, validation %.4f, %.0f windows/s\n", t.Pipeline, t.Epoch, t.Epochs, t.Loss, t.ValLoss, t.RowsPerSecond)
+	case event.TrainingFinished:
+		fmt.Fprintf(w, "training %s: model %s after %v; %s\n", t.Pipeline, t.Version, time.Duration(t.Elapsed).Round(100*time.Millisecond), t.Detail)
+	case event.TrainingFailed:
+		fmt.Fprintf(w, "training %s failed: %s\n", t.Pipeline, t.Detail)
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+	"andon/ingest"
+	"andon/ingest/broker"
+	"andon/ingest/replay"
+	"andon/model"
+	"andon/sinks/clickhouse"
+	"andon/sinks/clickhouse/engine"
+	"andon/trainer"
+)
+
+// settle fills in what one section takes from another.
+func (c *Config) settle() {
+	if c.Broker.Dir == "" {
+		c.Broker.Dir = c.path("broker")
+	}
+	if c.ClickHouse.Engine.Library == "" {
+		c.ClickHouse.Engine.Library = c.library("libchdb.so")
+	}
+	for i := range c.Pipelines {
+		c.Pipelines[i].Source = c.Pipelines[i].Source.WithDefaults()
+	}
+}
+
+// openStore connects to ClickHouse, embedded (server) or by DSN, and brings the schema up to date.
+func openStore(ctx context.Context, cfg *Config, server *engine.Engine, log *slog.Logger, reg prometheus.Registerer) (*clickhouse.Store, error) {
+	var at func() engine.Endpoint
+	if server != nil {
+		at = server.Endpoint
+	}
+	store, err := clickhouse.Open(ctx, cfg.ClickHouse, at, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx); err != nil {
+		store.Close()
+		return nil, err
+	}
+	return store, nil
+}
+
+// security says to the producers what the consumers' section says.
+func security(at ingest.Config) (replay.Security, error) {
+	s := replay.Security{TLS: at.TLS.Enabled, TLSCA: at.TLS.CA, TLSCert: at.TLS.Cert, TLSKey: at.TLS.Key, TLSServerName: at.TLS.ServerName,
+		SASLMechanism: strings.ToUpper(at.SASL.Mechanism), User: at.SASL.User, Password: string(at.SASL.Password), PasswordFile: at.SASL.PasswordFile}
+	return s, s.Validate()
+}
+
+// newTeacher makes the trainer of the pipelines that have a model section; every model that it makes is told to the store.
+func newTeacher(cfg *Config, store *clickhouse.Store, models *model.Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *trainer.Trainer {
+	var all []trainer.Pipeline
+	for i := range cfg.Pipelines {
+		p := &cfg.Pipelines[i]
+		if p.Model != nil {
+			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Featurize: p.featurizer()})
+		}
+	}
+	return trainer.New(cfg.Trainer, all, store, models, out, log, reg)
+}
+
+// ensureTopics makes the topics that the pipelines read and the appliance writes: on the embedded broker with explicit bounds, on a cluster only if it is allowed.
+func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at ingest.Config, log *slog.Logger) error {
+	type topic struct {
+		name       string
+		partitions int
+	}
+	var all []topic
+	seen := map[string]bool{}
+	add := func(name string, partitions int) {
+		if !seen[name] {
+			seen[name] = true
+			all = append(all, topic{name, partitions})
+		}
+	}
+	for i := range cfg.Pipelines {
+		add(cfg.Pipelines[i].Source.Topic, cfg.Pipelines[i].Partitions)
+	}
+	add(cfg.Topics.Labels, 1)
+	add(cfg.Topics.DeadLetter, 1)
+	add(cfg.Topics.Scores, 0)
+	if bus != nil {
+		var list []broker.Topic
+		for _, t := range all {
+			list = append(list, broker.Topic{Name: t.name, Partitions: t.partitions})
+		}
+		return bus.EnsureTopics(ctx, list...)
+	}
+	if !at.CreateTopics {
+		return nil
+	}
+	var list []ingest.Topic
+	for _, t := range all {
+		n := t.partitions
+		if n == 0 {
+			n = cfg.Broker.Partitions
+		}
+		list = append(list, ingest.Topic{Name: t.name, Partitions: int32(n)})
+	}
+	return ingest.EnsureTopics(ctx, at, list, log)
+}
