@@ -72,7 +72,7 @@ func (s *session) onAdjust(ctx context.Context, offsets map[string]map[int32]kgo
 	}()
 	if err != nil {
 		s.lose(made)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errDraining) {
 			s.fail(err)
 		}
 		return nil, err
@@ -93,7 +93,7 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 	old, draining := s.parts[id], s.draining
 	s.mu.Unlock()
 	if draining {
-		return nil, 0, context.Canceled
+		return nil, 0, errDraining
 	}
 	if old != nil {
 		s.lose([]*partition{old})
@@ -146,7 +146,7 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining { // drain has listed what it waits for
-		return fail(context.Canceled)
+		return fail(errDraining)
 	}
 	p.lag, _ = in.metrics.lagOf(in.pipeline, id)
 	p.saw(end)

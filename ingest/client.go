@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -23,6 +24,8 @@ func connection(c Config, log *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(c.ClientID), kgo.SoftwareNameAndVersion("andon", "1"),
 		kgo.WithLogger(slogger{log}), kgo.DisableClientMetrics(),
+		// A broker that comes back, or a leader that moved, is found within this; the library's 5 s are meant for thousands of clients.
+		kgo.MetadataMinAge(250 * time.Millisecond),
 	}
 	if c.TLS.Enabled {
 		t, err := c.TLS.config()
@@ -75,9 +78,8 @@ func (t TLS) config() (*tls.Config, error) {
 }
 
 // consumer returns the options of one pipeline's group member; it joins when it is given a topic.
-func consumer(c Config, group string) []kgo.Opt {
-	// What waits inside the client is not in the budget: a quarter of it at most.
-	fetch := min(int64(c.Fetch), max(int64(c.MaxInFlight)/4, 64<<10))
+func consumer(c Config, group string, sizer *fetchSizer) []kgo.Opt {
+	fetch, part := sizer.sizes()
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(group),
 		kgo.DisableAutoCommit(),
@@ -86,7 +88,7 @@ func consumer(c Config, group string) []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A transaction's marker takes an offset: seen, it can be accounted for.
 		kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(int32(fetch)), kgo.FetchMaxPartitionBytes(int32(min(int64(c.FetchPartition), fetch))), kgo.FetchMaxWait(c.FetchWait),
+		kgo.FetchMaxBytes(fetch), kgo.FetchMaxPartitionBytes(part), kgo.FetchMaxWait(c.FetchWait), kgo.WithHooks(sizer),
 		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.Heartbeat), kgo.RebalanceTimeout(c.RebalanceTimeout),
 		kgo.WithPools(&recordPool{}, &bytePool{}),
 	}

@@ -27,7 +27,7 @@ type Config struct {
 
 	// MaxInFlight bounds the bytes that all pipelines together have fetched and not yet handled.
 	MaxInFlight event.Bytes `yaml:"max_in_flight"`
-	// Fetch is the most that one answer of one broker holds, FetchPartition the share of one partition in it, both as sent (compressed).
+	// Fetch is about how much one answer of one broker takes in memory, FetchPartition the share of one partition in it.
 	Fetch          event.Bytes   `yaml:"fetch"`
 	FetchPartition event.Bytes   `yaml:"fetch_partition"`
 	FetchWait      time.Duration `yaml:"fetch_wait"`

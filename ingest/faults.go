@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,8 @@ import (
 var (
 	// errRejoin ends a session whose member the group no longer knows; the Intake begins another.
 	errRejoin = errors.New("fenced out of the group")
+	// errDraining refuses a new partition at the end of the program.
+	errDraining = errors.New("no partition is taken on while the intake ends")
 	// errInstance means that another process has taken this one's place as static member.
 	errInstance = errors.New("another process of the group uses the same kafka.instance_id: give each its own")
 )
@@ -47,8 +50,15 @@ func permanent(err error) bool {
 			return true
 		}
 	}
-	first, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
-	return ok && first != nil
+	_, early := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return early || untrusted(err)
+}
+
+// untrusted reports whether one side refused the other's certificate.
+func untrusted(err error) bool {
+	_, theirs := errors.AsType[*tls.CertificateVerificationError](err)
+	_, ours := errors.AsType[tls.AlertError](err)
+	return theirs || ours
 }
 
 // advise adds what to do to an error that an operator reads.
@@ -57,6 +67,9 @@ func advise(err error) error {
 		if errors.Is(err, r.err) {
 			return fmt.Errorf("%w: %s", err, r.todo)
 		}
+	}
+	if untrusted(err) {
+		return fmt.Errorf("%w: check kafka.tls: ca, cert, key and server_name", err)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -313,3 +314,21 @@ func (m *member) metric(name string) (sum float64) {
 	}
 	return sum
 }
+
+var discard = slog.New(slog.DiscardHandler)
+
+// freePort returns a port below the ephemeral range, where no client's own connection can take it.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func errorHas(err error, part string) bool { return err != nil && strings.Contains(err.Error(), part) }

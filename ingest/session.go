@@ -45,10 +45,17 @@ func (in *Intake) run(ctx context.Context) error {
 	s := &session{in: in, log: in.log, parts: map[int32]*partition{}, notes: map[int32]note{}}
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
+	id, err := awaitTopic(ctx, in.cfg, in.source.Topic, s.log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	// The client outlives ctx, so that the last flush can still commit; it is cut short only when it does not leave in time.
 	life, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	if err := s.dial(life); err != nil {
+	if err := s.dial(life, id); err != nil {
 		return err
 	}
 	var workers, helpers sync.WaitGroup
@@ -61,14 +68,6 @@ func (in *Intake) run(ctx context.Context) error {
 	}
 	defer helpers.Wait()
 	defer s.leave(cut)
-	id, err := awaitTopic(ctx, s.adm, in.cfg, in.source.Topic)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	s.commits.topicID = id
 	helpers.Go(func() { s.commits.run(life) })
 	helpers.Go(func() { s.watchLag(ctx) })
 	in.setSession(s)
@@ -82,20 +81,25 @@ func (in *Intake) run(ctx context.Context) error {
 }
 
 // dial makes the client; nothing is sent yet.
-func (s *session) dial(life context.Context) error {
+func (s *session) dial(life context.Context, topicID [16]byte) error {
 	cfg := s.in.cfg
 	opts, err := connection(cfg, s.log)
 	if err != nil {
 		return err
 	}
-	opts = append(opts, consumer(cfg, s.in.source.Group)...)
+	// What waits inside the client is not in the budget: a quarter of it at most. A partition's part is a quarter of what may wait of it, because a pause throws
+	// away what the client holds.
+	sizer := newFetchSizer(min(int64(cfg.Fetch), s.in.budget.limit/4), min(int64(cfg.FetchPartition), s.in.budget.limit/64))
+	opts = append(opts, consumer(cfg, s.in.source.Group, sizer)...)
 	opts = append(opts, kgo.WithContext(life), kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnOffsetsFetched(s.onFetched), kgo.AdjustFetchOffsetsFn(s.onAdjust),
 		kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost))
 	if s.cl, err = kgo.NewClient(opts...); err != nil {
 		return fmt.Errorf("kafka client: %w", err)
 	}
+	sizer.ask = s.cl.UpdateFetchMaxBytes
 	s.adm = kadm.NewClient(s.cl)
-	s.commits = &committer{cl: s.cl, group: s.in.source.Group, topic: s.in.source.Topic, requests: make(chan *commitRequest), patience: 3 * cfg.Heartbeat, settling: cfg.RebalanceTimeout}
+	s.commits = &committer{cl: s.cl, group: s.in.source.Group, topic: s.in.source.Topic, topicID: topicID, requests: make(chan *commitRequest),
+		patience: 3 * cfg.Heartbeat, settling: cfg.RebalanceTimeout}
 	if cfg.InstanceID != "" {
 		s.commits.instance = &cfg.InstanceID
 	}

@@ -30,17 +30,16 @@ type Topic struct {
 
 // EnsureTopics makes the topics that the cluster does not have; those that exist are left as they are. It waits for the brokers up to ConnectTimeout.
 func EnsureTopics(ctx context.Context, cfg Config, topics []Topic, log *slog.Logger) error {
-	opts, err := connection(cfg, log)
+	adm, err := admin(cfg, log)
 	if err != nil {
 		return err
 	}
-	cl, err := kgo.NewClient(opts...)
+	defer adm.Close()
+	err = await(ctx, cfg, func(ctx context.Context) error {
+		_, err := adm.BrokerMetadata(ctx)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("kafka client: %w", err)
-	}
-	defer cl.Close()
-	adm := kadm.NewClient(cl)
-	if err := awaitBrokers(ctx, adm, cfg); err != nil {
 		return err
 	}
 	var errs []error
@@ -79,16 +78,26 @@ func (t Topic) configs() map[string]*string {
 	return out
 }
 
-// awaitBrokers returns when a broker answers, or says what is wrong after ConnectTimeout.
-func awaitBrokers(ctx context.Context, adm *kadm.Client, cfg Config) error {
-	return await(ctx, cfg, func(ctx context.Context) error {
-		_, err := adm.BrokerMetadata(ctx)
-		return err
-	})
+// admin returns a client that does not ask twice, so that what is wrong is heard at once; await asks again where that helps.
+func admin(cfg Config, log *slog.Logger) (*kadm.Client, error) {
+	opts, err := connection(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	adm, err := kadm.NewOptClient(append(opts, kgo.RequestRetries(0))...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	return adm, nil
 }
 
 // awaitTopic returns the topic's ID when all its partitions have leaders.
-func awaitTopic(ctx context.Context, adm *kadm.Client, cfg Config, topic string) (id [16]byte, err error) {
+func awaitTopic(ctx context.Context, cfg Config, topic string, log *slog.Logger) (id [16]byte, err error) {
+	adm, err := admin(cfg, log)
+	if err != nil {
+		return id, err
+	}
+	defer adm.Close()
 	err = await(ctx, cfg, func(ctx context.Context) error {
 		meta, err := adm.Metadata(ctx, topic)
 		if err != nil {
@@ -126,14 +135,12 @@ func await(ctx context.Context, cfg Config, f func(context.Context) error) error
 	defer cancel()
 	began := time.Now()
 	for {
-		try, stop := context.WithTimeout(ctx, 5*time.Second)
-		err := f(try)
-		stop()
+		err := f(ctx)
 		if err == nil {
 			return nil
 		}
 		missing := errors.Is(err, errNoTopic) && time.Since(began) > time.Second
-		if missing || permanent(err) && try.Err() == nil {
+		if missing || permanent(err) && ctx.Err() == nil {
 			return advise(err)
 		}
 		select {
