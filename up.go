@@ -336,7 +336,7 @@ type queries struct {
 
 var errStarting = errors.New("ClickHouse is still starting: try again in a moment")
 
-func (q queries) Query(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error) {
+func (q queries) QueryParams(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error) {
 	s := q.store.Load()
 	if s == nil {
 		return nil, errStarting

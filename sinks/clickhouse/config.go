@@ -132,7 +132,10 @@ func (s Secret) String() string {
 // options reads a DSN; no error shows a password.
 func options(dsn Secret) (*ch.Options, error) {
 	o, err := ch.ParseDSN(string(dsn))
+	scheme, _, _ := strings.Cut(string(dsn), "://")
 	switch {
+	case err == nil && scheme != "clickhouse" && scheme != "tcp" && scheme != "http" && scheme != "https":
+		return nil, fmt.Errorf("%s is not a DSN of ClickHouse: write clickhouse://user:password@host:9000/andon", dsn)
 	case err != nil:
 		return nil, fmt.Errorf("%s is not a DSN (%w): write clickhouse://user:password@host:9000/andon", dsn, err)
 	case o.Protocol != ch.Native:
