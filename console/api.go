@@ -177,11 +177,11 @@ func (c *Console) getSeries(w http.ResponseWriter, r *http.Request) {
 		failStore(w, err)
 		return
 	}
-	out := apiSeries{Pipeline: p.Name, Asset: r.PathValue("asset"), From: s.from, Step: s.step, Signals: p.Signals, Times: s.rows.times}
+	out := apiSeries{Pipeline: p.Name, Asset: r.PathValue("asset"), From: s.from, Step: s.step, Signals: p.Signals, Times: append([]float64{}, s.rows.times...)}
 	for _, col := range s.rows.cols {
 		out.Values = append(out.Values, numbers(col))
 	}
-	out.Scores.Times, out.Scores.Value, out.Scores.Risk = s.scores.times, numbers(s.scores.cols[0]), numbers(s.scores.cols[1])
+	out.Scores.Times, out.Scores.Value, out.Scores.Risk = append([]float64{}, s.scores.times...), numbers(s.scores.cols[0]), numbers(s.scores.cols[1])
 	answer(w, out)
 }
 
@@ -290,7 +290,7 @@ func failStore(w http.ResponseWriter, err error) {
 	case errors.Is(err, context.Canceled):
 		fail(w, 499, codeStore, "the request was given up")
 	case errors.Is(err, context.DeadlineExceeded):
-		fail(w, http.StatusGatewayTimeout, codeStore, "the query took longer than console.query_timeout allows: narrow it, or raise the setting")
+		fail(w, http.StatusGatewayTimeout, codeStore, err.Error())
 	default:
 		fail(w, http.StatusUnprocessableEntity, codeStore, err.Error())
 	}

@@ -159,7 +159,7 @@ func (c *Console) remember(ctx context.Context) {
 	}}
 	for _, p := range c.deps.Status().Pipelines {
 		todo[p.Name] = func() error {
-			scores, err := c.pages.newest(ctx, p.Name, c.cfg.MaxAssets)
+			scores, err := c.pages.newest(ctx, p, c.cfg.MaxAssets)
 			if err == nil {
 				c.hub.board.restore(p.Name, scores)
 			}

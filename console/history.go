@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"andon/event"
@@ -29,10 +30,10 @@ func (h *history) query(ctx context.Context, sql string, params map[string]strin
 	select {
 	case h.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("query: the store is busy with other queries: %w", ctx.Err())
+		return nil, fmt.Errorf("the store is busy with other queries for longer than console.query_timeout (%v): try again, or raise console.queries: %w", h.timeout, ctx.Err())
 	}
 	defer func() { <-h.slots }()
-	t, err := h.store.Query(ctx, sql, params, limit)
+	t, err := h.store.QueryParams(ctx, sql, params, limit)
 	h.metrics.query(err)
 	return t, err
 }
@@ -51,7 +52,7 @@ const endOfTime = math.MaxInt64 / int64(time.Millisecond)
 // readSeries reads an asset's rows and scores in [from, to), milliseconds of event time, as at most about n points each. A negative from counts
 // back from the newest reading.
 func (h *history) readSeries(ctx context.Context, p Pipeline, name string, from, to int64, n int) (*series, error) {
-	params := map[string]string{"pipeline": p.Name, "asset": name, "to": strconv.FormatInt(to, 10)}
+	params := map[string]string{"pipeline": p.Name, "asset": name, "to": strconv.FormatInt(to, 10), "signals": strings.Join(p.Signals, ",")}
 	if from < 0 {
 		t, err := h.query(ctx, assetNewest, params, 1)
 		if err != nil {
@@ -111,22 +112,39 @@ func thinStep(first, last int64, grid time.Duration, n int) int64 {
 	return step
 }
 
-// newest reads each asset's newest scores, oldest first.
-func (h *history) newest(ctx context.Context, pipeline string, assets int) ([]event.Score, error) {
-	t, err := h.query(ctx, newestScores, map[string]string{"pipeline": pipeline, "points": strconv.Itoa(trendPoints)}, assets*trendPoints)
-	if err != nil {
-		return nil, fmt.Errorf("read newest scores of %s: %w", pipeline, err)
+// newest reads each asset's newest score, after a few risks of before it: oldest first.
+func (h *history) newest(ctx context.Context, p Pipeline, assets int) ([]event.Score, error) {
+	params := map[string]string{"pipeline": p.Name, "points": strconv.Itoa(trendPoints)}
+	t, err := h.query(ctx, newestScores, params, assets)
+	if err != nil || len(t.Rows) == 0 {
+		return nil, wrapNewest(p.Name, err)
 	}
-	list := make([]event.Score, 0, len(t.Rows))
+	whole := make([]event.Score, 0, len(t.Rows))
 	for _, r := range t.Rows {
-		list = append(list, event.Score{
+		whole = append(whole, event.Score{
 			Asset: asText(r[0]), Start: asInt(r[1]), End: asInt(r[2]),
 			Verdict: event.Verdict{Value: float32(asFloat(r[3])), Risk: float32(asFloat(r[4]))},
-			Version: asText(r[5]), Latency: asInt(r[6]), ScoredAt: asInt(r[7]),
+			Version: asText(r[5]), Latency: int64(asFloat(r[6])), ScoredAt: asInt(r[7]),
 			Position: event.Position{Topic: asText(r[8]), Partition: int32(asInt(r[9])), Offset: asInt(r[10])},
 		})
 	}
-	return list, nil
+	params["from"] = strconv.FormatInt(millis(whole[0].End-int64(trendPoints*p.Grid)), 10)
+	if t, err = h.query(ctx, recentRisks, params, assets*trendPoints); err != nil {
+		return nil, wrapNewest(p.Name, err)
+	}
+	list := make([]event.Score, 0, len(t.Rows)+len(whole))
+	for i := len(t.Rows) - 1; i >= 0; i-- {
+		r := t.Rows[i]
+		list = append(list, event.Score{Asset: asText(r[0]), End: asInt(r[1]), Verdict: event.Verdict{Risk: float32(asFloat(r[2]))}})
+	}
+	return append(list, whole...), nil
+}
+
+func wrapNewest(pipeline string, err error) error {
+	if err != nil {
+		return fmt.Errorf("read newest scores of %s: %w", pipeline, err)
+	}
+	return nil
 }
 
 // trainings reads the steps of the newest runs in order of time.

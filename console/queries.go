@@ -2,19 +2,25 @@ package console
 
 // Every question that the console puts to the store is in this file; the tables are described in sinks/clickhouse. Parameters are filled by the store.
 
-// newestScores gives each asset's newest scores, oldest first: what the fleet shows before the line has told anything.
+// newestScores gives each asset's newest score: what the fleet shows before the line has told anything.
 const newestScores = `
-SELECT asset, toUnixTimestamp64Nano(start) AS start_ns, toUnixTimestamp64Nano(end) AS end_ns, value, risk, version, latency,
+SELECT asset, toUnixTimestamp64Nano(start) AS start_ns, toUnixTimestamp64Nano(end) AS end_ns, value, risk, version, latency_ms * 1e6 AS latency,
        toUnixTimestamp64Nano(scored_at) AS scored_ns, _topic, _partition, _offset
-FROM (
-    SELECT * FROM scores WHERE pipeline = {pipeline:String}
-    ORDER BY end DESC LIMIT {points:UInt32} BY asset
-)
-ORDER BY end_ns`
+FROM latest_scores
+WHERE pipeline = {pipeline:String}
+ORDER BY end DESC`
+
+// recentRisks gives the risks of all assets since an instant, oldest first.
+const recentRisks = `
+SELECT asset, toUnixTimestamp64Nano(end) AS end_ns, risk
+FROM scores
+WHERE pipeline = {pipeline:String} AND end >= fromUnixTimestamp64Milli({from:Int64})
+ORDER BY end DESC
+LIMIT {points:UInt32} BY asset`
 
 // newestTrainings gives the steps of the newest runs.
 const newestTrainings = `
-SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed, toUnixTimestamp64Nano(time) AS time_ns, version, detail
+SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, toUnixTimestamp64Nano(time) AS time_ns, version, detail
 FROM trainings
 WHERE run IN (SELECT run FROM trainings GROUP BY run ORDER BY max(time) DESC LIMIT {runs:UInt32})
 ORDER BY time`
@@ -32,9 +38,13 @@ FROM readings
 WHERE pipeline = {pipeline:String} AND asset = {asset:String}
   AND time >= fromUnixTimestamp64Milli({from:Int64}) AND time < fromUnixTimestamp64Milli({to:Int64})`
 
+// inOrder is a row's values in the order of the pipeline's signals: rows may have been stored under others.
+const inOrder = `if(signals = {signals:String}, values,
+    arrayMap(s -> if(has(splitByChar(',', signals), s), values[indexOf(splitByChar(',', signals), s)], nan), splitByChar(',', {signals:String})))`
+
 // assetRows gives an asset's readings, newest first.
 const assetRows = `
-SELECT toUnixTimestamp64Milli(time) AS ms, values
+SELECT toUnixTimestamp64Milli(time) AS ms, ` + inOrder + ` AS row
 FROM readings
 WHERE pipeline = {pipeline:String} AND asset = {asset:String} AND status = 'ok'
   AND time >= fromUnixTimestamp64Milli({from:Int64}) AND time < fromUnixTimestamp64Milli({to:Int64})
@@ -42,7 +52,8 @@ ORDER BY time DESC`
 
 // assetRowsThinned gives the means of an asset's readings over steps, newest first.
 const assetRowsThinned = `
-SELECT intDiv(toUnixTimestamp64Milli(time), {step:Int64}) * {step:Int64} AS ms, avgForEach(values) AS means
+SELECT intDiv(toUnixTimestamp64Milli(time), {step:Int64}) * {step:Int64} AS ms,
+    avgForEach(arrayMap(x -> if(isNaN(x), NULL, x), ` + inOrder + `)) AS means
 FROM readings
 WHERE pipeline = {pipeline:String} AND asset = {asset:String} AND status = 'ok'
   AND time >= fromUnixTimestamp64Milli({from:Int64}) AND time < fromUnixTimestamp64Milli({to:Int64})
@@ -75,19 +86,34 @@ type example struct {
 }
 
 var examples = []example{
-	{"Top 10 by risk", "The assets whose newest score is the worst, over all pipelines.", `SELECT pipeline, asset, risk, value, end AS seen, version
-FROM (SELECT * FROM scores ORDER BY end DESC LIMIT 1 BY pipeline, asset)
+	{"Top 10 by risk", "The assets whose newest score is the worst, over all pipelines.", `SELECT pipeline, asset, risk, value, end, version
+FROM top_assets
 ORDER BY risk DESC
 LIMIT 10`},
-	{"Score history of an asset", "How one asset's risk and value went, with the record that completed each window.", `SELECT end, risk, value, version, latency / 1e6 AS latency_ms, _topic, _partition, _offset
-FROM scores
+	{"Score history of an asset", "How the risk and value of one asset went.", `SELECT time, risk, value, version, latency_ms
+FROM score_history
 WHERE pipeline = 'compressors' AND asset = 'compressor-001'
-ORDER BY end DESC
-LIMIT 200`},
-	{"Rows a minute, and lag", "What was scored in each minute of the wall clock, and how far the line was behind its records.", `SELECT toStartOfMinute(scored_at) AS minute, pipeline, count() AS scored,
-       round(quantile(0.5)(latency) / 1e6, 2) AS p50_ms, round(quantile(0.99)(latency) / 1e6, 2) AS p99_ms
-FROM scores
-GROUP BY minute, pipeline
+ORDER BY time DESC
+LIMIT 500`},
+	{"Rows a minute", "Readings stored in each minute of the wall clock.", `SELECT minute, pipeline, rows, duplicates
+FROM rows_per_minute
 ORDER BY minute DESC, pipeline
-LIMIT 60`},
+LIMIT 120`},
+	{"Lag of each partition", "The last offset stored, how long ago, and how far its event time is behind.", `SELECT pipeline, _topic, _partition, rows, last_offset, newest, stored, idle_seconds
+FROM lag
+ORDER BY pipeline, _partition`},
+	{"Latency a minute", "From the arrival of a record to its verdict.", `SELECT minute, pipeline, scores, p50_ms, p99_ms, max_ms
+FROM score_latency
+ORDER BY minute DESC, pipeline`},
+	{"A signal of an asset", "One value by name, with the record it came from.", `SELECT time, values['s_11'] AS s_11, _topic, _partition, _offset
+FROM readings_map
+WHERE pipeline = 'compressors' AND asset = 'compressor-001'
+ORDER BY time DESC
+LIMIT 500`},
+	{"Dead letters by reason", "What could not be used, why, and the last example.", `SELECT pipeline, reason, records, last_stored, last_detail
+FROM deadletters_by_reason
+ORDER BY records DESC`},
+	{"Models in use", "Which versions gave the scores, and how many.", `SELECT pipeline, version, scores, first_scored, last_scored, max_latency_ms, network
+FROM models_in_use
+ORDER BY last_scored DESC`},
 }

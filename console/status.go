@@ -12,7 +12,7 @@ import (
 // Querier asks the store, read-only. Params fill {name:Type} in the SQL as ClickHouse does. An answer longer than limit rows is cut and says so.
 // The error's text is shown to the person who asked. Safe to call concurrently.
 type Querier interface {
-	Query(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error)
+	QueryParams(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error)
 }
 
 // Deps are the console's collaborators. All of them are called from several goroutines at once.

@@ -242,8 +242,8 @@ func (a *appliance) step() {
 	a.inflight.Set(float64(180<<10 + a.rnd.IntN(90<<10)))
 }
 
-// Query answers the console's own questions from memory, and a few that a person might ask.
-func (a *appliance) Query(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error) {
+// QueryParams answers the console's own questions from memory, and a few that a person might ask.
+func (a *appliance) QueryParams(ctx context.Context, sql string, params map[string]string, limit int) (*event.Table, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked++
@@ -272,8 +272,13 @@ func (a *appliance) Query(ctx context.Context, sql string, params map[string]str
 		}
 		switch sql {
 		case newestScores:
-			for _, s := range u.scores[max(0, len(u.scores)-trendPoints):] {
-				rows = append(rows, []any{u.asset, s.Start, s.End, float64(s.Value), float64(s.Risk), s.Version, s.Latency, s.ScoredAt, s.Topic, int64(s.Partition), s.Offset})
+			if n := len(u.scores); n > 0 {
+				s := u.scores[n-1]
+				rows = append(rows, []any{u.asset, s.Start, s.End, float64(s.Value), float64(s.Risk), s.Version, float64(s.Latency), s.ScoredAt, s.Topic, int64(s.Partition), s.Offset})
+			}
+		case recentRisks:
+			for i := len(u.scores) - 1; i >= max(0, len(u.scores)-trendPoints); i-- {
+				rows = append(rows, []any{u.asset, u.scores[i].End, float64(u.scores[i].Risk)})
 			}
 		case assetNewest:
 			if len(u.rows) > 0 {
@@ -313,7 +318,7 @@ func (a *appliance) Query(ctx context.Context, sql string, params map[string]str
 			rows = append(rows, []any{t.Run, t.Pipeline, t.State, int64(t.Epoch), int64(t.Epochs), t.Loss, t.ValLoss, t.RowsPerSecond, int64(t.Rows), t.Elapsed, t.Time, t.Version, t.Detail})
 		}
 		return table("run"), nil
-	case newestScores, assetNewest, assetSpan, assetRows, assetRowsThinned, assetScores, assetScoresThinned:
+	case newestScores, recentRisks, assetNewest, assetSpan, assetRows, assetRowsThinned, assetScores, assetScoresThinned:
 		return table("a", "b", "c"), nil
 	}
 	return a.person(sql, limit)

@@ -103,10 +103,10 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
   }, []);
 
   const s = status.value!;
-  const riskLine = [{ at: 0, color: '--ok' }, { at: s.risk_watch, color: '--watch' }, { at: s.risk_critical, color: '--critical' }];
+  const riskLine = [{ at: 0, color: '--ok-fill' }, { at: s.risk_watch, color: '--watch-fill' }, { at: s.risk_critical, color: '--critical-fill' }];
   const riskMarks: Mark[] = [
-    { at: s.risk_watch, color: '--watch', label: `watch ${s.risk_watch}` },
-    { at: s.risk_critical, color: '--critical', label: `critical ${s.risk_critical}` },
+    { at: s.risk_watch, color: '--watch', label: 'watch' },
+    { at: s.risk_critical, color: '--critical', label: 'critical' },
   ];
   const valueMarks: Mark[] = p.horizon ? [{ at: p.horizon, color: '--watch', label: `${p.horizon} ${unitName(p.unit)}` }] : [];
   const empty = feed.loaded.value && feed.changes.value >= 0 && feed.rows.length === 0 && feed.scores.length === 0;
@@ -146,7 +146,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
       <section class="charts two" aria-label="Score">
         <ChartCard title="Risk" at={at} read={(t) => read(feed.scores, 1, t)} show={(v) => v.toFixed(3)}>
           <Chart label={`Risk of ${asset} over time`} height={190} sync="asset" range={[0, 1]} marks={riskMarks} format={(v) => v.toFixed(1)}
-            lines={[{ name: 'risk', color: '--ok', byHeight: riskLine }]} onCursor={(_, x) => (cursor.x.value = x)} onSelect={select} handle={handle('risk')} />
+            lines={[{ name: 'risk', color: '--ok-fill', byHeight: riskLine }]} onCursor={(_, x) => (cursor.x.value = x)} onSelect={select} handle={handle('risk')} />
         </ChartCard>
         <ChartCard title={valueName(p.task)} at={at} read={(t) => read(feed.scores, 0, t)} show={(v) => score(v, p.unit)}>
           <Chart label={`${valueName(p.task)} of ${asset} over time`} height={190} sync="asset" marks={valueMarks} format={(v) => value(v).replace(/\.0+$/, '')}

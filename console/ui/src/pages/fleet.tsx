@@ -18,7 +18,7 @@ import { Stamp } from '../parts/stamp.tsx';
 
 const ROW = 46;
 // How often the fleet is told, and with it ordered: often enough to be live, seldom enough to be read.
-const HZ = 2;
+const HZ = 1;
 
 type Order = 'risk' | 'asset' | 'value' | 'seen';
 

@@ -8,6 +8,7 @@ import { link } from '../lib/route.ts';
 import { go, route } from '../state/route.ts';
 import { Icon } from '../parts/icons.tsx';
 import { Rows } from '../parts/rows.tsx';
+import { Hyphens } from '../parts/stamp.tsx';
 
 interface Example {
   name: string;
@@ -118,12 +119,12 @@ export function SqlPage() {
                   }}
                   aria-pressed={text.value === e.sql}
                 >
-                  <strong>{e.name}</strong>
-                  <span>{e.about}</span>
+                  {e.name}
                 </button>
               </li>
             ))}
           </ul>
+          <p class="about">{examples.value.find((e) => e.sql === text.value)?.about}</p>
         </nav>
       </div>
       <Result />
@@ -202,7 +203,7 @@ function Result() {
             <div class="sql-row" role="row" aria-rowindex={i + 2} key={i} style={{ gridTemplateColumns: template, transform: `translateY(${top}px)` }}>
               {a.rows[i]!.map((v, c) => (
                 <span key={c} role="cell" class={numeric[c] ? 'num right' : /Date/.test(a.types[c] ?? '') ? 'num' : ''} title={long(v)}>
-                  {cellText(v)}
+                  {shown(v, a.types[c] ?? '')}
                 </span>
               ))}
             </div>
@@ -213,12 +214,19 @@ function Result() {
   );
 }
 
+/** shown is a cell as it is drawn. */
+function shown(v: unknown, type: string): preact.ComponentChildren {
+  const text = cellText(v, type);
+  return typeof text === 'string' && /Date/.test(type) ? <Hyphens text={text} /> : text;
+}
+
 const long = (v: unknown) => (typeof v === 'string' && v.length > 30 ? v : undefined);
 
-function cellText(v: unknown): preact.ComponentChildren {
+function cellText(v: unknown, type: string): preact.ComponentChildren {
   if (v === null) return <i class="faint">null</i>;
   if (typeof v === 'number') return Number.isInteger(v) ? String(v) : String(Number(v.toPrecision(7)));
   if (typeof v === 'object') return JSON.stringify(v);
+  if (typeof v === 'string' && /\bDate(32)?\b(?!Time)/.test(type)) return v.slice(0, 10);
   if (typeof v === 'string') return /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(v) ? v.replace('T', ' ').replace(/(\.\d*?)0*Z$/, '$1').replace(/\.$|Z$/, '') : v;
   return String(v);
 }
@@ -228,7 +236,7 @@ function columnWidths(a: Answer, numeric: boolean[]): number[] {
   return a.columns.map((name, c) => {
     let most = name.length + 2;
     for (const row of a.rows.slice(0, 200)) {
-      const v = cellText(row[c]);
+      const v = cellText(row[c], a.types[c] ?? '');
       most = Math.max(most, typeof v === 'string' ? v.length : 5);
     }
     return Math.min(numeric[c] ? 26 : 48, most) + 3;

@@ -84,7 +84,8 @@ export function Chart(props: ChartProps) {
       ms: 1,
       tzDate: (ms) => uPlot.tzDate(new Date(ms), 'Etc/UTC'),
       legend: { show: false },
-      padding: [8, 10, 0, 0],
+      // The names of thresholds stand beside the plot, where no line crosses them.
+      padding: [8, p.marks?.length ? 58 : 10, 0, 0],
       cursor: {
         y: false,
         points: { size: 7, width: 1.5, fill: () => css('--panel') },
@@ -112,7 +113,7 @@ export function Chart(props: ChartProps) {
         }),
       ],
       hooks: {
-        drawClear: [(u) => drawMarks(u, latest.current.marks ?? [])],
+        drawAxes: [(u) => drawMarks(u, latest.current.marks ?? [])],
         setCursor: [(u) => latest.current.onCursor?.(u.cursor.idx ?? null, u.cursor.idx == null ? null : (u.data[0][u.cursor.idx] ?? null))],
         setSelect: [
           (u) => {
@@ -167,14 +168,14 @@ function byHeight(u: uPlot, stops: { at: number; color: string }[]): CanvasGradi
   return g;
 }
 
-/** drawMarks draws thresholds as thin lines with their names, under the points. */
+/** drawMarks draws thresholds as thin lines under the points, with their names to the right. */
 function drawMarks(u: uPlot, marks: Mark[]): void {
   const { ctx } = u;
   const { left, top, width, height } = u.bbox;
   ctx.save();
   ctx.font = `${10 * devicePixelRatio}px ${css('--sans')}`;
   ctx.textAlign = 'left';
-  ctx.textBaseline = 'bottom';
+  ctx.textBaseline = 'middle';
   for (const m of marks) {
     const y = Math.round(u.valToPos(m.at, 'y', true)) + 0.5;
     if (!(y >= top && y <= top + height)) continue;
@@ -189,7 +190,7 @@ function drawMarks(u: uPlot, marks: Mark[]): void {
     ctx.stroke();
     ctx.globalAlpha = 0.95;
     ctx.fillStyle = color;
-    ctx.fillText(m.label, left + 4 * devicePixelRatio, y - 2 * devicePixelRatio);
+    ctx.fillText(m.label, left + width + 6 * devicePixelRatio, y);
   }
   ctx.restore();
 }
