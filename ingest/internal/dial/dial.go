@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"regexp"
@@ -76,6 +77,7 @@ func Options(seeds []string, clientID string, s Security) ([]kgo.Opt, error) {
 		kgo.ClientID(clientID),
 		// A broker that comes back is found again within this; the library's 5 s are for clusters of thousands of clients.
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(backoff),
 		kgo.DisableClientMetrics(),
 	}
 	if s.usesTLS() {
@@ -93,6 +95,12 @@ func Options(seeds []string, clientID string, s Security) ([]kgo.Opt, error) {
 		opts = append(opts, kgo.SASL(s.mechanism(password)))
 	}
 	return opts, nil
+}
+
+// backoff is the wait before the next try: from 50 ms to 1 s, doubling, give or take a quarter.
+func backoff(tries int) time.Duration {
+	d := min(time.Second, 25*time.Millisecond<<min(max(tries, 1), 6))
+	return d - d/4 + rand.N(d/2)
 }
 
 func (s Security) mechanism(password string) sasl.Mechanism {

@@ -1,0 +1,72 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"andon/event"
+)
+
+// Config says where results are published.
+type Config struct {
+	// Seeds are brokers, host:port; any one of them tells the others.
+	Seeds    []string `yaml:"seeds"`
+	ClientID string   `yaml:"client_id"`
+	Security Security `yaml:"security"`
+	// DeadLetters is the topic of records that could not be used.
+	DeadLetters string `yaml:"deadletters"`
+	// Scores is the topic of scores. A block's scores are published if its pipeline asks for it.
+	Scores string `yaml:"scores"`
+	// MaxRecord bounds one record. A larger dead letter is published without the end of its value, and says so.
+	MaxRecord event.Bytes `yaml:"max_record"`
+	// MaxInFlight bounds what all partitions together have handed over and the brokers have not acknowledged; a Publish that would pass it waits.
+	MaxInFlight event.Bytes `yaml:"max_in_flight"`
+	// Linger is how long a record waits for others to share a batch with.
+	Linger time.Duration `yaml:"linger"`
+}
+
+// Default returns the settings of the embedded broker, which are good for a cluster too.
+func Default() Config {
+	return Config{
+		ClientID:    "andon",
+		DeadLetters: "andon.deadletter",
+		Scores:      "andon.scores",
+		// Kafka's own default for a batch, less room for its header: brokers refuse more unless they were told otherwise.
+		MaxRecord: 1000 << 10,
+		// Some blocks of some partitions; what is refused waits in the log.
+		MaxInFlight: 32 << 20,
+		// A block's records come at once, so that waiting for more gains little and delays the block's commit.
+		Linger: 2 * time.Millisecond,
+	}
+}
+
+// Validate reports every fault with its key.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	if len(c.Seeds) == 0 {
+		fault("seeds", "is empty: name a broker")
+	}
+	if c.DeadLetters == "" {
+		fault("deadletters", "is empty: name a topic, records that cannot be used must go somewhere")
+	}
+	if c.Scores == "" {
+		fault("scores", "is empty: name a topic")
+	}
+	if c.MaxRecord < 16<<10 || c.MaxRecord > 64<<20 {
+		fault("max_record", "%s is not between 16KiB and 64MiB", c.MaxRecord)
+	}
+	if c.MaxInFlight < 2*c.MaxRecord {
+		fault("max_in_flight", "%s is less than twice max_record, %s", c.MaxInFlight, c.MaxRecord)
+	}
+	if c.Linger < 0 || c.Linger > time.Second {
+		fault("linger", "%v is not between 0 and 1s", c.Linger)
+	}
+	if err := c.Security.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("security: %w", err))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,150 @@
+// Package kafka publishes what a pipeline tells the rest of the world: records that could not be used, and scores.
+//
+// Metrics: andon_kafka_published_total{topic}, andon_kafka_truncated_total.
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"andon/event"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Publisher publishes blocks. All partitions of all pipelines share one.
+type Publisher struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	client  *kgo.Client
+	scores  func(pipeline string) bool
+}
+
+// Open checks cfg, reads the files it names and prepares the client, which connects when it is first needed. scores tells which pipelines' scores are
+// published; nil means none. reg may be nil.
+func Open(cfg Config, scores func(pipeline string) bool, log *slog.Logger, reg prometheus.Registerer) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	opts, err := connection(cfg.Seeds, cfg.ClientID, cfg.Security)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append(opts,
+		kgo.RequiredAcks(kgo.AllISRAcks()), // and idempotent, which is the client's default
+		kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead), kgo.MaxBufferedBytes(int(cfg.MaxInFlight)),
+		kgo.MaxBufferedRecords(1<<20), // bytes are the bound
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))...)
+	if err != nil {
+		return nil, err
+	}
+	if scores == nil {
+		scores = func(string) bool { return false }
+	}
+	return &Publisher{cfg: cfg, log: log, metrics: newMetrics(reg), client: client, scores: scores}, nil
+}
+
+// batchOverhead is more than a batch of one record needs beside it.
+const batchOverhead = 1024
+
+// Publish sends the block's dead letters and then, if its pipeline publishes them, its scores. It returns when the brokers have acknowledged all, when one
+// was refused for good, or when ctx ends; in between it waits and retries without an end. It may be called concurrently. The block is not kept, but a dead
+// letter's slices may be read until they are acknowledged even if ctx ends.
+//
+// A block that is published again, because the process died before its commit, doubles its records; they carry their source's offset (see HeaderOffset).
+func (p *Publisher) Publish(ctx context.Context, b *event.Block) error {
+	if len(b.DeadLetters) > 0 {
+		err := p.send(ctx, len(b.DeadLetters), func(i int) *kgo.Record {
+			r, cut := deadLetter(p.cfg.DeadLetters, &b.DeadLetters[i], int(p.cfg.MaxRecord))
+			if cut {
+				p.metrics.truncated.Inc()
+			}
+			return r
+		})
+		if err != nil {
+			return p.failed(b, "dead letters", len(b.DeadLetters), p.cfg.DeadLetters, err)
+		}
+	}
+	if len(b.Scores) > 0 && p.scores(b.Pipeline) {
+		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(p.cfg.Scores, &b.Scores[i]) })
+		if err != nil {
+			return p.failed(b, "scores", len(b.Scores), p.cfg.Scores, err)
+		}
+	}
+	return nil
+}
+
+// outcome gathers what became of a block's records.
+type outcome struct {
+	mu    sync.Mutex
+	left  int
+	first error
+	done  chan struct{}
+}
+
+func (o *outcome) one(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.left--; err != nil && o.first == nil {
+		o.first = err
+	}
+	if o.left == 0 {
+		close(o.done)
+	}
+}
+
+func (o *outcome) err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.first
+}
+
+// send publishes n records and waits for all of them.
+func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Record) error {
+	o := &outcome{left: n, done: make(chan struct{})}
+	for i := range n {
+		// Produce waits while the client is full; with ctx over it gives the record back at once.
+		p.client.Produce(ctx, record(i), func(r *kgo.Record, err error) {
+			if err == nil {
+				p.metrics.published.WithLabelValues(r.Topic).Inc()
+			}
+			o.one(err)
+		})
+	}
+	select {
+	case <-o.done:
+		return o.err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Publisher) failed(b *event.Block, what string, n int, topic string, err error) error {
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		err = fmt.Errorf("the topic does not exist on %s: create it", strings.Join(p.cfg.Seeds, ","))
+	case errors.Is(err, kerr.MessageTooLarge):
+		err = fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, p.cfg.MaxRecord)
+	}
+	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", n, what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, topic, err)
+}
+
+// Close waits up to 5 s for what is under way and lets go of the connections. No Publish may be running.
+func (p *Publisher) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := p.client.Flush(ctx)
+	p.client.Close()
+	if err != nil {
+		return fmt.Errorf("publish what was under way: %w", err)
+	}
+	return nil
+}
