@@ -167,6 +167,12 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 	})
 	status.models = models
+	publisher, err := newPublisher(cfg, intakeAt, room("kafka"), metrics) // what tells the rest of the world
+	if err != nil {
+		return environment(err)
+	}
+	undo.add(publisher.Close)
+
 	teacher := newTeacher(cfg, store, models, func(t event.Training) { // what learns
 		screen.Training(t)
 		status.training(t)
@@ -174,7 +180,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}, room("trainer"), metrics)
 	status.teach(teacher)
 
-	outlets := processors.Outlets{Sink: store, Watch: screen}
+	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: screen}
 	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)

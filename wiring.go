@@ -14,6 +14,7 @@ import (
 	"andon/model"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
+	"andon/sinks/kafka"
 	"andon/trainer"
 )
 
@@ -105,4 +106,36 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 		list = append(list, ingest.Topic{Name: t.name, Partitions: int32(n)})
 	}
 	return ingest.EnsureTopics(ctx, at, list, log)
+}
+
+// newPublisher tells dead letters, and the scores of the pipelines that ask for it, to Kafka.
+func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheus.Registerer) (*kafka.Publisher, error) {
+	sec, err := security(at)
+	if err != nil {
+		return nil, err
+	}
+	k := kafka.Default()
+	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, kafka.Security(sec)
+	k.DeadLetters, k.Scores = cfg.Topics.DeadLetter, cfg.Topics.Scores
+	asked := map[string]bool{}
+	for i := range cfg.Pipelines {
+		asked[cfg.Pipelines[i].Name] = cfg.Pipelines[i].PublishScores
+	}
+	return kafka.Open(k, func(pipeline string) bool { return asked[pipeline] }, log, reg)
+}
+
+// sink is the store as the line asks it.
+type sink struct{ *clickhouse.Store }
+
+// Held tells which offsets of a range are stored as readings, labels or dead letters, and which as scores.
+func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error) {
+	for _, table := range []string{"readings", "labels", "deadletters"} {
+		offsets, err := s.HeldOffsets(ctx, table, pipeline, topic, partition, first, next)
+		if err != nil {
+			return nil, nil, err
+		}
+		handled = append(handled, offsets...)
+	}
+	scored, err = s.HeldOffsets(ctx, "scores", pipeline, topic, partition, first, next)
+	return handled, scored, err
 }
