@@ -124,7 +124,7 @@ func (c *client) write(ctx context.Context) (code int, reason string) {
 		case <-due.C:
 			err = c.flush(w, due)
 		case <-ping.C:
-			err = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWithin))
+			err = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.hub.writeWithin))
 		}
 		if err != nil {
 			return websocket.CloseAbnormalClosure, ""
@@ -249,7 +249,7 @@ func (c *client) drop(s *subscription) {
 	s.feed.close()
 }
 
-// writer writes one client's messages. A write that takes longer than writeWithin ends the connection.
+// writer writes one client's messages. A write that takes longer than the hub's writeWithin ends the connection.
 type writer struct {
 	c   *client
 	sub *subscription
@@ -274,7 +274,7 @@ func (w *writer) text(js []byte) error   { return w.message(websocket.TextMessag
 func (w *writer) binary(js []byte) error { return w.message(websocket.BinaryMessage, js) }
 
 func (w *writer) message(kind int, data []byte) error {
-	if err := w.c.conn.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil {
+	if err := w.c.conn.SetWriteDeadline(time.Now().Add(w.c.hub.writeWithin)); err != nil {
 		return err
 	}
 	w.c.hub.metrics.messages.Inc()

@@ -16,6 +16,8 @@ type hub struct {
 	trainings *trainings
 	recent    recent
 	metrics   *metrics
+	// writeWithin bounds how long a client may leave a message untaken.
+	writeWithin time.Duration
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -40,7 +42,7 @@ type deltaKey struct {
 func newHub(cfg Config, m *metrics) *hub {
 	return &hub{
 		watch: newWatch(cfg.WatchRows, m), board: newBoard(cfg.MaxAssets), line: newLine(cfg.History, cfg.SampleEvery), trainings: newTrainings(),
-		metrics: m, clients: map[*client]struct{}{}, feeds: map[string]map[string]map[*assetFeed]struct{}{}, deltas: map[deltaKey]fleetDelta{},
+		metrics: m, writeWithin: writeWithin, clients: map[*client]struct{}{}, feeds: map[string]map[string]map[*assetFeed]struct{}{}, deltas: map[deltaKey]fleetDelta{},
 	}
 }
 

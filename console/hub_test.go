@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -9,8 +10,11 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,6 +272,7 @@ func TestFeedAssetBeforeTheFlush(t *testing.T) {
 // A client that does not read is left behind alone, and is told to the point how much it has missed.
 func TestSlowClient(t *testing.T) {
 	a := newAppliance(t, syntheticConfig(), 1)
+	a.hub.writeWithin = 5 * time.Minute
 	a.start(t)
 	const sub = `{"type":"sub","id":1,"topic":"asset","params":{"pipeline":"compressors","asset":"x"},"max_hz":10}`
 	slow, quick := a.view(t), a.view(t)
@@ -322,14 +327,35 @@ func TestSlowClient(t *testing.T) {
 	if got.err != nil || got.came+got.missed != total {
 		t.Fatalf("the quick client got %d and missed %d of %d: %v", got.came, got.missed, total, got.err)
 	}
-	if got.missed > total/10 {
-		t.Errorf("the quick client missed %d of %d", got.missed, total)
-	}
 	came, missed, err := count(slow)
-	if err != nil || came+missed != total || missed == 0 {
+	if err != nil || came+missed != total || missed <= got.missed {
 		t.Fatalf("the slow client got %d and was told of %d missing of %d: %v", came, missed, total, err)
 	}
 	t.Logf("quick: %d came, %d missed; slow: %d came, %d missed", got.came, got.missed, came, missed)
+}
+
+// A client that takes nothing at all is let go.
+func TestDeadClient(t *testing.T) {
+	a := newAppliance(t, syntheticConfig(), 1)
+	a.hub.writeWithin = 100 * time.Millisecond
+	a.start(t)
+	v := a.view(t)
+	if err := v.conn.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	v.say(`{"type":"sub","id":1,"topic":"asset","params":{"pipeline":"compressors","asset":"x"},"max_hz":10}`)
+	v.next()
+	rows := make([]event.Row, 1000)
+	for i := 0; valueOf(a.metrics.clients) > 0; i++ {
+		if i == 6000 {
+			t.Fatal("a client that takes nothing is kept for ever")
+		}
+		for j := range rows {
+			rows[j] = event.Row{Asset: "x", Time: int64(i*len(rows)+j) * 1e6, Values: make([]float64, 14)}
+		}
+		a.Observe("compressors", rows, nil)
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func TestManyClients(t *testing.T) {
@@ -380,6 +406,70 @@ func TestManyClients(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	wg.Wait()
+}
+
+// BenchmarkFanOut tells how late messages of about 2 KB arrive at ten a second, clients and server in one process.
+func BenchmarkFanOut(b *testing.B) {
+	for _, clients := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			a := newAppliance(b, syntheticConfig(), 0)
+			a.start(b)
+			var late sync.Map
+			var got atomic.Int64
+			for i := range clients {
+				v := a.view(b)
+				v.say(`{"type":"sub","id":1,"topic":"fleet","params":{"pipeline":"compressors"},"max_hz":10}`)
+				v.next()
+				go func() {
+					var mine []float64
+					defer func() { late.Store(i, mine) }()
+					for {
+						_, data, err := v.conn.ReadMessage()
+						if err != nil {
+							return
+						}
+						// The end of the first row's window is when it was told.
+						fields := bytes.SplitN(data, []byte(","), 9)
+						if len(fields) < 9 {
+							continue
+						}
+						told, _ := strconv.ParseInt(string(fields[7]), 10, 64)
+						mine = append(mine, float64(time.Now().UnixMilli()-told))
+						got.Add(1)
+					}
+				}()
+			}
+			scores := make([]event.Score, 20)
+			b.ResetTimer()
+			for b.Loop() {
+				now := time.Now()
+				for i := range scores {
+					scores[i] = scoreOf(fmt.Sprintf("compressor-%03d", i), now.UnixNano(), 0.12345)
+				}
+				a.Observe("compressors", nil, scores)
+				time.Sleep(100 * time.Millisecond)
+			}
+			b.StopTimer()
+			a.hub.mu.Lock()
+			for c := range a.hub.clients {
+				c.conn.NetConn().Close()
+			}
+			a.hub.mu.Unlock()
+			for a.hub.served.Wait(); ; time.Sleep(10 * time.Millisecond) {
+				n := 0
+				late.Range(func(any, any) bool { n++; return true })
+				if n == clients {
+					break
+				}
+			}
+			var all []float64
+			late.Range(func(_, v any) bool { all = append(all, v.([]float64)...); return true })
+			slices.Sort(all)
+			b.ReportMetric(all[len(all)/2], "p50-ms")
+			b.ReportMetric(all[len(all)*99/100], "p99-ms")
+			b.ReportMetric(float64(got.Load())/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
 }
 
 func TestFeedTraining(t *testing.T) {

@@ -46,8 +46,9 @@ const (
 )
 
 const (
-	pingEvery    = 20 * time.Second
-	pongWithin   = 60 * time.Second
+	pingEvery  = 20 * time.Second
+	pongWithin = 60 * time.Second
+	// A client that takes nothing for this long is let go; it comes back for what it has missed.
 	writeWithin  = 10 * time.Second
 	readLimit    = 64 << 10
 	maxSubs      = 32

@@ -160,15 +160,22 @@ look('the charts of an asset are drawn and move, and wait when told to', async (
   await until('a chart that moves', async () => (await ink(2)).places !== still.places);
   await both(accessible);
   await page.emulateMedia({ colorScheme: 'dark' });
-  await page.mouse.move(800, 420);
   await picture('asset');
+  // What is pointed at is told by all charts together.
+  const newest = await page.locator('.readout dd').first().innerText();
+  await page.mouse.move(500, 260);
+  await until('the instant at the cursor', async () => /At the cursor/.test(await page.locator('.readout').innerText()));
+  assert.notEqual(await page.locator('.readout dd').first().innerText(), newest);
+  if (shots) await page.screenshot({ path: `${shots}/asset-cursor.png` });
   await page.mouse.move(5, 5);
+  await until('the newest again', async () => /Last reading/.test(await page.locator('.readout').innerText()));
   await page.keyboard.press('p');
   await page.locator('.button.on .badge').waitFor();
   await page.waitForTimeout(300);
   const held = await ink(2);
   await until('points that wait', async () => Number.parseInt((await page.locator('.badge').innerText()).slice(1), 10) >= 5);
   assert.deepEqual(await ink(2), held, 'a held chart does not move');
+  if (shots) await page.screenshot({ path: `${shots}/asset-paused.png` });
   await page.keyboard.press('p');
   await until('a chart that moves again', async () => (await ink(2)).places !== held.places);
   // The table behind the charts.
@@ -207,6 +214,7 @@ look('training shows its progress, on its page and on the line', async () => {
   await until('progress', async () => (await share()) >= 10);
   await until('a loss that is drawn', async () => (await ink(0)).pixels > 40);
   const early = await share();
+  await both(accessible);
   await page.waitForTimeout(shots ? 3000 : 0);
   await picture('training');
   await page.goto(`${url}/#/line`);
@@ -261,10 +269,13 @@ look('the theme turns and is remembered', async () => {
 
 look('a narrow window loses nothing', async () => {
   await page.setViewportSize({ width: 420, height: 860 });
-  await page.goto(url);
-  await page.locator('.connection.live').waitFor();
-  await page.locator('[data-stage=score]').scrollIntoViewIfNeeded();
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(over, 0);
-  await picture('narrow');
+  for (const place of ['line', 'fleet', 'asset/compressors/compressor-001', 'training', 'sql']) {
+    await page.goto(`${url}/#/${place}`);
+    await page.locator('.connection.live').waitFor();
+    await page.locator('h1').waitFor();
+    await page.waitForTimeout(300);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(over, 0, place);
+    await picture(`narrow-${place.split('/')[0]}`);
+  }
 });

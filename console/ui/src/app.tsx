@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { link } from './lib/route.ts';
 import { feedState, reconnect } from './state/feed.ts';
-import { status } from './state/line.ts';
+import { outdated, status } from './state/line.ts';
 import { route } from './state/route.ts';
 import { painted, turnTheme } from './state/theme.ts';
 import { runState, runs } from './state/training.ts';
@@ -108,6 +108,11 @@ function Connection() {
     return (
       <p class="connection live">
         <span class="dot" aria-hidden="true" /> Live
+        {outdated.value && (
+          <button class="quiet" onClick={() => location.reload()}>
+            New version: reload
+          </button>
+        )}
         {status.value?.demo && <span class="chip tone-none" title="The records are a recording, replayed">demo</span>}
       </p>
     );

@@ -9,6 +9,9 @@ export const status = signal<Status | null>(null);
 export const ticks = signal(0);
 export const pipelines = computed<Pipeline[]>(() => status.value?.pipelines ?? []);
 
+/** outdated tells that the server was replaced by another version than this page is of. */
+export const outdated = signal(false);
+
 const KEEP = 300;
 let samples: Sample[] = [];
 let pipelineFields: string[] = [];
@@ -27,7 +30,10 @@ export function startLine(): void {
 }
 
 function take(body: Body): void {
-  if (body.status) status.value = body.status;
+  if (body.status) {
+    if (status.value && body.status.version !== status.value.version) outdated.value = true;
+    status.value = body.status;
+  }
   if (!body.samples?.length) return;
   samples.push(...body.samples);
   if (samples.length > KEEP) samples = samples.slice(-KEEP);
