@@ -262,7 +262,9 @@ func TestTheLineRuns(t *testing.T) {
 		!strings.Contains(headers["andon.detail"], "time") || headers["andon.offset"] != fmt.Sprint(record.Offset) {
 		t.Errorf("the dead letter is %s %s %v", letter.Key, letter.Value, headers)
 	}
-	p.await(t, "the dead letter in ClickHouse", func() bool { return p.number(t, "SELECT count() FROM andon.deadletters WHERE reason = 'malformed'") == 1 })
+	p.await(t, "the dead letter in ClickHouse", func() bool {
+		return p.number(t, "SELECT count() FROM andon.deadletters WHERE reason = 'malformed'") == 1
+	})
 
 	engines := children(t, p.Process.Pid)
 	if len(engines) != 1 {
@@ -289,7 +291,9 @@ func TestTheLineRuns(t *testing.T) {
 	<-p.ended
 	p = start(t, data)
 	scores := p.number(t, "SELECT count() FROM andon.scores WHERE pipeline = 'compressors'")
-	p.await(t, "a score after kill -9", func() bool { return p.number(t, "SELECT count() FROM andon.scores WHERE pipeline = 'compressors'") > scores })
+	p.await(t, "a score after kill -9", func() bool {
+		return p.number(t, "SELECT count() FROM andon.scores WHERE pipeline = 'compressors'") > scores
+	})
 	p.once(t)
 	if n := p.number(t, "SELECT count() FROM andon.trainings WHERE state = 'finished'"); n != 2 {
 		t.Errorf("%v finished trainings after the restart, want the same 2", n)
