@@ -39,7 +39,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:9092",
-		// Starting after a kill holds the log in memory for a moment: 2 GiB full were 2 GiB resident and under 2 s.
+		// Starting after a kill holds the log in memory for a moment: with 624 MiB it was 657 MB, and 17 MB once open.
 		MaxBytes: 2 << 30,
 		// Seven such topics fit. At 300 bytes a row it is 900,000 rows: a quarter of an hour of outage at 1,000 rows/s.
 		TopicBytes: 256 << 20,
