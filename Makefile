@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test check fmt vet lint imports ui bench clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test ui-test check fmt vet lint imports ui bench clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -39,10 +39,13 @@ console/ui/dist/index.html: $(UI_SOURCES) | deps-ui
 	@echo "building the console's page"
 	@npm run --silent --prefix console/ui build
 
-test: deps ui ## run all tests
+test: deps ui ui-test ## run all tests
 	@$(GO) test ./...
 
-check: deps ui fmt vet lint imports ## what CI runs: format, vet, lint, import rule, tests with the race detector, clean tree
+ui-test: deps-ui
+	@npm test --silent --prefix console/ui
+
+check: deps ui fmt vet lint imports ui-test ## what CI runs: format, vet, lint, import rule, tests with the race detector, clean tree
 	@$(GO) test -race -timeout 20m ./...
 	@sh deploy/clean-tree.sh
 
