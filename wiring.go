@@ -72,25 +72,27 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	type topic struct {
 		name       string
 		partitions int
+		bytes      event.Bytes
 	}
 	var all []topic
 	seen := map[string]bool{}
-	add := func(name string, partitions int) {
+	add := func(name string, partitions int, bytes event.Bytes) {
 		if !seen[name] {
 			seen[name] = true
-			all = append(all, topic{name, partitions})
+			all = append(all, topic{name, partitions, bytes})
 		}
 	}
 	for i := range cfg.Pipelines {
-		add(cfg.Pipelines[i].Source.Topic, cfg.Pipelines[i].Partitions)
+		add(cfg.Pipelines[i].Source.Topic, cfg.Pipelines[i].Partitions, 0)
 	}
-	add(cfg.Topics.Labels, 1)
-	add(cfg.Topics.DeadLetter, 1)
-	add(cfg.Topics.Scores, 0)
+	// Few and small records: they need not take a whole topic's share of the embedded broker's log.
+	add(cfg.Topics.Labels, 1, 32<<20)
+	add(cfg.Topics.DeadLetter, 1, 128<<20)
+	add(cfg.Topics.Scores, 0, 0)
 	if bus != nil {
 		var list []broker.Topic
 		for _, t := range all {
-			list = append(list, broker.Topic{Name: t.name, Partitions: t.partitions})
+			list = append(list, broker.Topic{Name: t.name, Partitions: t.partitions, Bytes: t.bytes})
 		}
 		return bus.EnsureTopics(ctx, list...)
 	}
@@ -117,6 +119,9 @@ func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheu
 	k := kafka.Default()
 	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, kafka.Security(sec)
 	k.DeadLetters, k.Scores = cfg.Topics.DeadLetter, cfg.Topics.Scores
+	if cfg.embeddedBroker() {
+		k.MaxRecord, k.MaxInFlight = cfg.Broker.MaxMessage-64<<10, max(k.MaxInFlight, 2*cfg.Broker.MaxMessage)
+	}
 	asked := map[string]bool{}
 	for i := range cfg.Pipelines {
 		asked[cfg.Pipelines[i].Name] = cfg.Pipelines[i].PublishScores
