@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -52,6 +53,16 @@ func permanent(err error) bool {
 	}
 	_, early := errors.AsType[*kgo.ErrFirstReadEOF](err)
 	return early || untrusted(err)
+}
+
+// passing reports whether an error ends by itself: the client goes on asking.
+func passing(err error) bool {
+	if permanent(err) {
+		return false
+	}
+	_, group := errors.AsType[*kgo.ErrGroupSession](err)
+	_, network := errors.AsType[net.Error](err)
+	return group || network || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
 }
 
 // untrusted reports whether one side refused the other's certificate.

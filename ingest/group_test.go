@@ -343,3 +343,90 @@ func TestBrokerOutage(t *testing.T) {
 	}
 	l.check(2, 200)
 }
+
+// The end of the program does not hang on brokers that are gone.
+func TestStopWithoutBroker(t *testing.T) {
+	c := broker(t, 1)
+	produce(t, producer(t, c), 1, 10)
+	cfg := testConfig(c)
+	cfg.DrainTimeout = 200 * time.Millisecond
+	l := newLedger(t)
+	m := start(t, cfg, testSource(), l.open("only", func(k *keeper) { k.every = time.Hour }))
+	eventually(t, "handled", func() bool { return m.metric("andon_ingest_records_total") == 10 })
+	c.Close()
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if l.total() != 0 {
+		t.Error("stored without a commit")
+	}
+}
+
+// A broker's refusal that will not pass ends the Intake with what to do.
+func TestReadRefused(t *testing.T) {
+	c := broker(t, 1)
+	m := start(t, testConfig(c), testSource(), newLedger(t).open("only", nil))
+	m.memberID(1)
+	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		r := req.(*kmsg.FetchRequest)
+		resp := r.ResponseKind().(*kmsg.FetchResponse)
+		for _, t := range r.Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic, rt.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil, len(r.Topics) > 0
+	})
+	produce(t, producer(t, c), 1, 1)
+	if err := m.wait(); !errorHas(err, "read fleet/0: TOPIC_AUTHORIZATION_FAILED") || !errorHas(err, "let this user read the topic") {
+		t.Fatalf("run: %v", err)
+	}
+}
+
+// The group forgets a member just when it joins again: it comes back under another name, perhaps with the same partitions, and the client calls that no loss. Others
+// may have had them in between, so all is begun again from the commits.
+func TestForgottenWhileJoining(t *testing.T) {
+	c := broker(t, 4)
+	p := producer(t, c)
+	produce(t, p, 4, 100)
+	l := newLedger(t)
+	var holding atomic.Bool
+	holding.Store(true)
+	first := start(t, testConfig(c), testSource(), l.open("first", func(k *keeper) {
+		if holding.Load() {
+			k.every = time.Hour // its rows are not stored when the group forgets it
+		}
+	}))
+	id := first.memberID(4)
+	eventually(t, "handled", func() bool { return first.metric("andon_ingest_records_total") == 400 })
+	holding.Store(false)
+	var forgotten atomic.Bool
+	c.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		r := req.(*kmsg.JoinGroupRequest)
+		if r.MemberID != id || !forgotten.CompareAndSwap(false, true) {
+			return nil, nil, false
+		}
+		resp := r.ResponseKind().(*kmsg.JoinGroupResponse)
+		resp.ErrorCode = kerr.UnknownMemberID.Code
+		return resp, nil, true
+	})
+	second := start(t, testConfig(c), testSource(), l.open("second", nil))
+	produce(t, p, 4, 100)
+	eventually(t, "all stored", func() bool { return l.total() == 800 })
+	for _, m := range []*member{first, second} {
+		if err := m.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !forgotten.Load() {
+		t.Error("the first member did not join again")
+	}
+	l.check(4, 200)
+}

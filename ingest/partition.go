@@ -35,7 +35,7 @@ type partition struct {
 	decoder decode.Decoder
 	batch   event.Batch
 	current []*kgo.Record // what the batch was made from
-	headers []event.Header
+	record  event.Record  // the one being decoded
 
 	queue queue
 	next  atomic.Int64 // next offset to handle
@@ -183,15 +183,12 @@ func (p *partition) handleBatch(ctx context.Context, records []*kgo.Record, rece
 }
 
 func (p *partition) decode(r *kgo.Record, b *event.Batch) error {
-	rec := event.Record{Position: event.Position{Topic: p.topic, Partition: p.id, Offset: r.Offset}, Time: r.Timestamp.UnixNano(), Key: r.Key, Value: r.Value}
-	if len(r.Headers) > 0 {
-		p.headers = p.headers[:0]
-		for _, h := range r.Headers {
-			p.headers = append(p.headers, event.Header{Key: h.Key, Value: h.Value})
-		}
-		rec.Headers = p.headers
+	rec := &p.record
+	rec.Offset, rec.Time, rec.Key, rec.Value, rec.Headers = r.Offset, r.Timestamp.UnixNano(), r.Key, r.Value, rec.Headers[:0]
+	for _, h := range r.Headers {
+		rec.Headers = append(rec.Headers, event.Header{Key: h.Key, Value: h.Value})
 	}
-	return p.decoder.Decode(&rec, b)
+	return p.decoder.Decode(rec, b)
 }
 
 func (p *partition) reject(r *kgo.Record, b *event.Batch, err error) {

@@ -24,8 +24,9 @@ type session struct {
 	commits *committer
 
 	// spawn starts a partition's goroutine; stop ends the polling.
-	spawn func(work context.Context, p *partition)
-	stop  context.CancelFunc
+	spawn  func(work context.Context, p *partition)
+	stop   context.CancelFunc
+	warned time.Time // by the poll
 
 	mu       sync.Mutex
 	err      error // the first failure
@@ -170,12 +171,16 @@ func (s *session) take(topic string, f kgo.FetchPartition, received int64) {
 
 // fetchError sorts what the client could not mend by itself.
 func (s *session) fetchError(topic string, f kgo.FetchPartition) {
-	switch group, loss := (*kgo.ErrGroupSession)(nil), (*kgo.ErrDataLoss)(nil); {
+	var loss *kgo.ErrDataLoss
+	switch {
 	case errors.Is(f.Err, context.Canceled), errors.Is(f.Err, context.DeadlineExceeded), errors.Is(f.Err, kgo.ErrClientClosed):
-	case errors.As(f.Err, &group) && !permanent(f.Err):
-		s.log.Warn("the group's session broke and is begun again", "error", f.Err)
 	case errors.As(f.Err, &loss):
 		s.fail(fmt.Errorf("read %s/%d: %w: compare the topic with what is stored, then set the group's offset", topic, f.Partition, f.Err))
+	case passing(f.Err):
+		if time.Since(s.warned) > 5*time.Second {
+			s.warned = time.Now()
+			s.log.Warn("reading is interrupted and goes on when the broker does", "partition", f.Partition, "error", f.Err)
+		}
 	case topic == "":
 		s.fail(advise(f.Err))
 	default:
@@ -205,6 +210,7 @@ func (s *session) leave(cut context.CancelFunc) {
 	}
 	cut()
 	s.cl.CloseAllowingRebalance()
+	s.cl.AllowRebalance() // closing polls once more, which would hold up a goroutine of the client for ever
 }
 
 // assigned returns the partitions that are held now.
