@@ -147,7 +147,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	if store, err = openStore(ctx, cfg, server, room("clickhouse"), metrics); err != nil {
 		return environment(err)
 	}
-	undo.add(store.Close)
+	undo.add(store.Close) // once more is no harm
 	ready.Store(store)
 	status.set("clickhouse", true, at.ClickHouseNative)
 
@@ -190,7 +190,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 
 	// Rank by rank they end: first what feeds the line, then what it feeds, last what it stands on.
-	team := newCrew(ctx, 3)
+	team := newCrew(ctx, 4)
 	for _, in := range intakes {
 		team.run(0, "ingest "+in.name, in.Run)
 	}
@@ -202,11 +202,15 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(0, "trainer", teacher.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "metrics", func(ctx context.Context) error { return store.RecordMetrics(ctx, metrics, 10*time.Second) })
+	team.run(2, "store", func(ctx context.Context) error { // the server waits five seconds for connections that stay open
+		<-ctx.Done()
+		return store.Close()
+	})
 	if bus != nil {
-		team.run(2, "broker", bus.Run)
+		team.run(3, "broker", bus.Run)
 	}
 	if server != nil {
-		team.run(2, "clickhouse", server.Run)
+		team.run(3, "clickhouse", server.Run)
 	}
 	status.started = started
 	status.up.Store(true)
