@@ -112,6 +112,9 @@ func thinStep(first, last int64, grid time.Duration, n int) int64 {
 	return step
 }
 
+// trendReach is how far back from the fleet's newest score trends are read, in trends.
+const trendReach = 20
+
 // newest reads each asset's newest score, after a few risks of before it: oldest first.
 func (h *history) newest(ctx context.Context, p Pipeline, assets int) ([]event.Score, error) {
 	params := map[string]string{"pipeline": p.Name, "points": strconv.Itoa(trendPoints)}
@@ -128,7 +131,10 @@ func (h *history) newest(ctx context.Context, p Pipeline, assets int) ([]event.S
 			Position: event.Position{Topic: asText(r[8]), Partition: int32(asInt(r[9])), Offset: asInt(r[10])},
 		})
 	}
-	params["from"] = strconv.FormatInt(millis(whole[0].End-int64(trendPoints*p.Grid)), 10)
+	// Assets that fell silent have a trend too, unless that was long ago: scores are many.
+	span := int64(trendPoints * p.Grid)
+	from := max(whole[len(whole)-1].End, whole[0].End-trendReach*span) - span
+	params["from"] = strconv.FormatInt(max(millis(from), 0), 10)
 	if t, err = h.query(ctx, recentRisks, params, assets*trendPoints); err != nil {
 		return nil, wrapNewest(p.Name, err)
 	}

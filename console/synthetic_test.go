@@ -223,11 +223,11 @@ func (a *appliance) step() {
 		a.queue.Observe(0.0004 + 0.001*a.rnd.Float64())
 		a.compute.Observe(0.0002 + 0.0003*a.rnd.Float64())
 		a.batch.Observe(float64(16 + a.rnd.IntN(16)))
-		if a.rnd.IntN(400) == 0 {
+		if a.rnd.IntN(30_000) == 0 {
 			a.rejected.WithLabelValues(u.pipeline, "malformed").Inc()
 			a.records.WithLabelValues(u.pipeline).Inc()
 		}
-		if a.rnd.IntN(900) == 0 {
+		if a.rnd.IntN(30_000) == 0 {
 			a.rows.WithLabelValues(u.pipeline, "late").Inc()
 		}
 	}

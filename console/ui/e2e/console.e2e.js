@@ -114,6 +114,12 @@ look('the line shows its rates, lag and parts', async () => {
   const course = () => page.locator('[data-stage=ingest] .spark-line').getAttribute('d');
   const before = await course();
   await until('a course that moves', async () => (await course()) !== before);
+  // Every number lives, also where nothing else changes.
+  const scored = () => page.locator('table.table tbody tr').first().locator('td').nth(10).innerText();
+  const first = await scored();
+  await until('a count that grows', async () => (await scored()) !== first);
+  const processor = () => page.locator('[data-stage=host] dd').nth(1).innerText();
+  assert.match(await processor(), /MiB/);
   assert.match(await page.locator('[data-stage=dead]').innerText(), /malformed|too late/);
   await page.waitForTimeout(shots ? 20_000 : 0);
   await both(accessible);

@@ -5,7 +5,7 @@ import { csv } from '../src/lib/csv.ts';
 import * as f from '../src/lib/format.ts';
 import { FRAME_ROWS, parseFrame } from '../src/lib/protocol.ts';
 import { link, parseRoute } from '../src/lib/route.ts';
-import { steadyRange, windowChoices } from '../src/lib/windows.ts';
+import { steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
 
 test('numbers for people', () => {
   assert.equal(f.count(1234567), '1.23 M');
@@ -56,6 +56,24 @@ test('the spans on offer suit the grid', () => {
   assert.equal(fiveMinutes.usual, 86_400_000);
   assert.ok(windowChoices(1000).usual === 300_000);
   assert.equal(windowChoices(365 * 86_400_000).choices.length, 1);
+});
+
+test('ticks are told apart', () => {
+  assert.deepEqual(ticks([2388, 2388.2, 2388.4]), ['2388.0', '2388.2', '2388.4']);
+  assert.deepEqual(ticks([0, 25, 50]), ['0', '25', '50']);
+  assert.deepEqual(ticks([0, 0.25, 0.5]), ['0.00', '0.25', '0.50']);
+  assert.deepEqual(ticks([0.002, 0.004]), ['0.002', '0.004']);
+  assert.deepEqual(ticks([1000, 3000]), ['1000', '3000']);
+  assert.deepEqual(ticks([5]), ['5']);
+  assert.deepEqual(ticks([]), []);
+});
+
+test('a short past fills the chart', () => {
+  assert.deepEqual(visible(50, 1050, 100), [950, 1050]);
+  assert.deepEqual(visible(1000, 1050, 100), [1000, 1050]);
+  assert.deepEqual(visible(1050, 1050, 100), [1045, 1050]);
+  assert.deepEqual(visible(10, 1050, 0), [10, 1050]);
+  assert.deepEqual(visible(NaN, NaN, 100), [0, 1]);
 });
 
 test('an axis moves only when it must', () => {

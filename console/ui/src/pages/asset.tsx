@@ -5,7 +5,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { count, score, span, unitName, value, valueName } from '../lib/format.ts';
 import { link } from '../lib/route.ts';
-import { windowChoices } from '../lib/windows.ts';
+import { visible, windowChoices } from '../lib/windows.ts';
 import type { Pipeline } from '../lib/protocol.ts';
 import { AssetFeed } from '../state/asset.ts';
 import { pipelines, status } from '../state/line.ts';
@@ -33,6 +33,11 @@ interface Held {
   arrived: number;
 }
 
+/** Instant is what the numbers beside the charts are of: where one points, else the newest on screen. A new one for each arrival. */
+interface Instant {
+  time: number;
+}
+
 /** Cursor is the instant that is pointed at, shared by all charts. */
 interface Cursor {
   x: Signal<number | null>;
@@ -45,10 +50,9 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
   const cursor = useMemo<Cursor>(() => ({ x: signal(null) }), []);
   const draws = useRef(new Map<string, Draw>());
   const table = useSignal(false);
-  const at = useComputed(() => {
-    // Where one points, else the newest on screen.
+  const at = useComputed<Instant>(() => {
     feed.changes.value;
-    return cursor.x.value ?? held.value?.to ?? Infinity;
+    return { time: cursor.x.value ?? held.value?.to ?? Infinity };
   });
 
   const bounds = (): [number, number] => {
@@ -56,7 +60,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
     if (h) return [h.from, h.to];
     const last = Math.max(feed.rows.last || 0, feed.scores.last || 0);
     const first = Math.min(feed.rows.first || last, feed.scores.first || last);
-    return [reach > 0 ? last - reach : first, last > first ? last : first + 1];
+    return visible(first, last, reach);
   };
   const draw = () => {
     const [from, to] = bounds();
@@ -149,7 +153,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
             lines={[{ name: 'risk', color: '--ok-fill', byHeight: riskLine }]} onCursor={(_, x) => (cursor.x.value = x)} onSelect={select} handle={handle('risk')} />
         </ChartCard>
         <ChartCard title={valueName(p.task)} at={at} read={(t) => read(feed.scores, 0, t)} show={(v) => score(v, p.unit)}>
-          <Chart label={`${valueName(p.task)} of ${asset} over time`} height={190} sync="asset" marks={valueMarks} format={(v) => value(v).replace(/\.0+$/, '')}
+          <Chart label={`${valueName(p.task)} of ${asset} over time`} height={190} sync="asset" marks={valueMarks}
             lines={[{ name: 'value', color: '--accent', fill: true }]} onCursor={(_, x) => (cursor.x.value = x)} onSelect={select} handle={handle('value')} />
         </ChartCard>
       </section>
@@ -168,7 +172,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
           <div class={p.signals.length === 1 ? 'charts one' : p.signals.length === 2 ? 'charts two' : 'charts three'}>
             {p.signals.map((name, i) => (
               <ChartCard key={name} title={name} at={at} read={(t) => read(feed.rows, i, t)} show={value} small>
-                <Chart label={`${name} of ${asset} over time`} height={p.signals.length <= 2 ? 220 : 118} sync="asset" format={axisValue}
+                <Chart label={`${name} of ${asset} over time`} height={p.signals.length <= 2 ? 220 : 118} sync="asset"
                   lines={[{ name, color: '--signal' }]} onCursor={(_, x) => (cursor.x.value = x)} onSelect={select} handle={handle(String(i))} />
               </ChartCard>
             ))}
@@ -178,9 +182,6 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
     </div>
   );
 }
-
-/** axisValue writes the ticks of a signal's axis with as many digits as fit. */
-const axisValue = (v: number): string => (Math.abs(v) >= 1000 ? v.toFixed(0) : String(Number(v.toPrecision(5))));
 
 function read(series: { at(t: number): number; columns: Float32Array[] }, column: number, time: number): number | null {
   const i = series.at(time);
@@ -197,7 +198,7 @@ function ChartCard({
   small,
 }: {
   title: string;
-  at: Signal<number>;
+  at: Signal<Instant>;
   read: (time: number) => number | null;
   show: (v: number) => string;
   children: preact.ComponentChildren;
@@ -215,8 +216,8 @@ function ChartCard({
 }
 
 /** Reading is apart so that a moving cursor redraws a number and nothing else. */
-function Reading({ at, read, show }: { at: Signal<number>; read: (time: number) => number | null; show: (v: number) => string }) {
-  const v = read(at.value);
+function Reading({ at, read, show }: { at: Signal<Instant>; read: (time: number) => number | null; show: (v: number) => string }) {
+  const v = read(at.value.time);
   return <output class="chart-value num">{v === null ? '–' : show(v)}</output>;
 }
 
@@ -238,8 +239,8 @@ function PauseButton({ feed, held, onPress }: { feed: AssetFeed; held: Signal<He
 }
 
 /** Readout tells in words what the charts show at the instant that is pointed at, or now. */
-function Readout({ feed, p, at, cursor }: { feed: AssetFeed; p: Pipeline; at: Signal<number>; cursor: Cursor }) {
-  const t = at.value;
+function Readout({ feed, p, at, cursor }: { feed: AssetFeed; p: Pipeline; at: Signal<Instant>; cursor: Cursor }) {
+  const t = at.value.time;
   const i = feed.rows.at(t);
   const time = i < 0 ? feed.scores.last : feed.rows.times[i]!;
   return (

@@ -7,7 +7,7 @@ import { link } from '../lib/route.ts';
 import type { Pipeline } from '../lib/protocol.ts';
 import { Fleet, type Asset } from '../state/fleet.ts';
 import { now } from '../state/feed.ts';
-import { pipelines, status, ticks } from '../state/line.ts';
+import { pipelines, status } from '../state/line.ts';
 import { go, route } from '../state/route.ts';
 import { running } from '../state/training.ts';
 import { Icon } from '../parts/icons.tsx';
@@ -68,7 +68,6 @@ function FleetOf({ p }: { p: Pipeline }) {
   const pointed = useSignal(false);
   const held = useRef<{ key: string; list: string[] }>({ key: '', list: [] });
   fleet.changes.value;
-  ticks.value;
 
   const key = `${order} ${filter} ${only}`;
   if (held.current.key !== key || !pointed.value || held.current.list.length === 0) {

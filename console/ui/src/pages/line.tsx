@@ -17,7 +17,6 @@ import { Spark } from '../parts/spark.tsx';
 import { Progress } from '../parts/progress.tsx';
 
 export function LinePage() {
-  ticks.value;
   const s = status.value;
   if (!s) return <div class="page" />;
   const lag = latest('*', 'lag');
@@ -89,7 +88,7 @@ export function LinePage() {
         </div>
       </section>
       <section class="charts lower">
-        <Course title="Scores/s" lines={s.pipelines.map((p, i) => ({ name: p.name, color: lineColors[i % lineColors.length]! }))} format={rate}
+        <Course title="Scores/s" lines={s.pipelines.map((p, i) => ({ name: p.name, color: lineColors[i % lineColors.length]! }))}
           columns={() => s.pipelines.map((p) => past(p.name, 'scores'))} />
         <Course title="Latency, record to verdict" lines={[{ name: 'p50', color: '--accent' }, { name: 'p99', color: '--second' }]} format={seconds}
           columns={() => [worstPast('p50'), worstPast('p99')]} />
@@ -102,7 +101,7 @@ export function LinePage() {
 const lineColors = ['--accent', '--second', '--ok', '--muted'];
 
 /** Course draws the last minutes of a few numbers of the line. */
-function Course({ title, lines, columns, format }: { title: string; lines: Line[]; columns: () => (number | null)[][]; format: (v: number) => string }) {
+function Course({ title, lines, columns, format }: { title: string; lines: Line[]; columns: () => (number | null)[][]; format?: (v: number) => string }) {
   const draw = useRef<Draw | null>(null);
   const show = () => {
     const x = times();
@@ -125,7 +124,7 @@ function Course({ title, lines, columns, format }: { title: string; lines: Line[
           ))}
         </span>
       </figcaption>
-      <Chart label={`${title}, the last minutes`} height={172} lines={lines} format={format} fromZero
+      <Chart label={`${title}, the last minutes`} height={172} lines={lines} {...(format ? { format } : {})} fromZero
         handle={(f) => {
           draw.current = f;
           if (f) latestShow.current();

@@ -2,11 +2,10 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
-import { ago, count, duration, percent, rate, seconds, stamp } from '../lib/format.ts';
+import { ago, count, duration, percent, rate, stamp } from '../lib/format.ts';
 import { link } from '../lib/route.ts';
 import type { Run } from '../lib/protocol.ts';
 import { now } from '../state/feed.ts';
-import { ticks } from '../state/line.ts';
 import { route } from '../state/route.ts';
 import { progress, remaining, runState, runs, runsLoaded } from '../state/training.ts';
 import { Chart, type Draw } from '../parts/chart.tsx';
@@ -16,7 +15,6 @@ const stateNames = { running: 'Training', finished: 'Finished', failed: 'Failed'
 const stateTones = { running: 'accent', finished: 'ok', failed: 'critical', stopped: 'none' } as const;
 
 export function TrainingPage() {
-  ticks.value;
   const list = runs.value;
   const chosen = list.find((r) => r.run === route.value.parts[0]) ?? list.find((r) => runState(r) === 'running') ?? list[0];
   return (
@@ -67,7 +65,7 @@ function RunRow({ run, chosen }: { run: Run; chosen: boolean }) {
   return (
     <tr class={chosen ? 'chosen' : ''}>
       <td>
-        <a class="strong" href={link('training', [run.run])} aria-current={chosen ? 'true' : undefined}>
+        <a class="strong cut" title={run.run} href={link('training', [run.run])} aria-current={chosen ? 'true' : undefined}>
           <code>{run.run}</code>
         </a>
       </td>
@@ -84,7 +82,7 @@ function RunRow({ run, chosen }: { run: Run; chosen: boolean }) {
       <td class="num">{loss(run.losses.at(-1)?.loss)}</td>
       <td class="num">{loss(best?.val_loss)}</td>
       <td class="num">{count(run.rows)}</td>
-      <td class="num">{seconds(run.elapsed)}</td>
+      <td class="num">{duration(run.elapsed)}</td>
       <td>{run.version ? <code>{run.version}</code> : <span class="faint">–</span>}</td>
       <td class="num muted">{ago(run.started, now())}</td>
     </tr>
@@ -133,7 +131,7 @@ function RunDetail({ run }: { run: Run }) {
               <i class="key train" /> training <i class="key val" /> validation
             </span>
           </figcaption>
-          <Chart label={`Training and validation loss of ${run.run} by epoch`} height={260} time={false} format={(v) => String(Number(v.toPrecision(3)))}
+          <Chart label={`Training and validation loss of ${run.run} by epoch`} height={260} time={false} log
             lines={[{ name: 'loss', color: '--accent' }, { name: 'validation', color: '--second', points: run.losses.length < 60 }]}
             handle={(f) => {
               draw.current = f;
@@ -144,7 +142,7 @@ function RunDetail({ run }: { run: Run }) {
           <Fact name="Epoch" value={`${run.epoch} of ${run.epochs || '–'}`} />
           <Fact name="Speed" value={`${rate(run.rate)} windows/s`} />
           <Fact name="Training windows" value={count(run.rows)} />
-          <Fact name={state === 'running' ? 'Time left' : 'Took'} value={state === 'running' ? (left === null ? '–' : `about ${duration(Math.max(1, left))}`) : seconds(run.elapsed)} />
+          <Fact name={state === 'running' ? 'Time left' : 'Took'} value={state === 'running' ? (left === null ? '–' : `about ${duration(Math.max(1, left))}`) : duration(run.elapsed)} />
           <Fact name="Training loss" value={loss(run.losses.at(-1)?.loss)} />
           <Fact name="Best validation" value={best ? `${loss(best.val_loss)} at epoch ${best.epoch}` : '–'} />
         </dl>

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { steadyRange } from '../lib/windows.ts';
+import { steadyRange, ticks } from '../lib/windows.ts';
 import { painted } from '../state/theme.ts';
 
 export interface Line {
@@ -33,7 +33,10 @@ export interface ChartProps {
   marks?: Mark[];
   /** the vertical axis begins at zero. */
   fromZero?: boolean;
-  format: (v: number) => string;
+  /** how the values of the vertical axis are written; plain numbers where it is not given. */
+  format?: (v: number) => string;
+  /** the vertical axis is logarithmic. */
+  log?: boolean;
   /** x is time in milliseconds, or a plain number such as an epoch. */
   time?: boolean;
   onCursor?: (index: number | null, x: number | null) => void;
@@ -66,6 +69,7 @@ export function Chart(props: ChartProps) {
 
     const range = (_: uPlot, low: number | null, high: number | null): [number, number] => {
       if (p.range) return p.range;
+      if (p.log) return low && high ? [low * 0.8, high * 1.25] : [0.1, 1];
       let a = low ?? Infinity;
       let b = high ?? -Infinity;
       // A threshold beside the points is worth seeing; far from them it would flatten them.
@@ -93,10 +97,10 @@ export function Chart(props: ChartProps) {
         ...(p.sync ? { sync: { key: p.sync, scales: ['x', null] as [string, null] } } : {}),
       },
       select: { show: !!p.onSelect, left: 0, top: 0, width: 0, height: 0 },
-      scales: { x: { time: p.time ?? true, range: () => [from, to] }, y: { range } },
+      scales: { x: { time: p.time ?? true, range: () => [from, to] }, y: p.log ? { range, distr: 3 } : { range } },
       axes: [
         { ...axis, space: 70, size: 26, ...(p.time === false ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] } : { values: timeLabels }) },
-        { ...axis, space: 26, size: 52, values: (_, ticks) => ticks.map((t) => p.format(t)) },
+        { ...axis, space: 26, size: 52, values: (_, list) => (p.log ? list.map((v) => (v == null ? '' : String(Number(v.toPrecision(3))))) : p.format ? list.map(p.format) : ticks(list)) },
       ],
       series: [
         {},
@@ -199,9 +203,9 @@ const pad = (n: number) => String(n).padStart(2, '0');
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** timeLabels writes the instants of an axis in UTC, one line each: the hour within a day, the day otherwise, the year where it turns. */
-function timeLabels(_: uPlot, ticks: number[]): string[] {
-  const step = ticks.length > 1 ? ticks[1]! - ticks[0]! : 0;
-  return ticks.map((t, i) => {
+function timeLabels(_: uPlot, instants: number[]): string[] {
+  const step = instants.length > 1 ? instants[1]! - instants[0]! : 0;
+  return instants.map((t, i) => {
     const d = new Date(t);
     const day = `${d.getUTCDate()} ${months[d.getUTCMonth()]}`;
     if (step >= 360 * 86_400_000) return String(d.getUTCFullYear());

@@ -11,8 +11,11 @@ export const feedState = signal<FeedState>({ kind: 'connecting' });
 /** serverAhead is how many milliseconds the server's clock is ahead of ours: ages are told by the server's. */
 export const serverAhead = signal(0);
 
-/** now returns the time by the server's clock. */
-export const now = (): number => Date.now() + serverAhead.peek();
+const clock = signal(0);
+setInterval(() => clock.value++, 1000);
+
+/** now returns the time by the server's clock; what is drawn with it is drawn anew every second. */
+export const now = (): number => (clock.value, Date.now() + serverAhead.peek());
 
 export interface Ask {
   topic: 'line' | 'fleet' | 'asset' | 'training';

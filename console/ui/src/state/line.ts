@@ -5,7 +5,7 @@ import type { Body, Pipeline, Sample, Status } from '../lib/protocol.ts';
 import { subscribe } from './feed.ts';
 
 export const status = signal<Status | null>(null);
-/** ticks counts samples: what reads it is drawn anew with each. */
+/** ticks counts samples. Whatever reads a sample below reads it too, and so is drawn anew with each. */
 export const ticks = signal(0);
 export const pipelines = computed<Pipeline[]>(() => status.value?.pipelines ?? []);
 
@@ -13,14 +13,14 @@ export const pipelines = computed<Pipeline[]>(() => status.value?.pipelines ?? [
 export const outdated = signal(false);
 
 const KEEP = 300;
-let samples: Sample[] = [];
+let kept: Sample[] = [];
 let pipelineFields: string[] = [];
 let partFields: string[] = [];
 
 export function startLine(): void {
   subscribe(() => ({ topic: 'line' }), 1, {
     snapshot(body) {
-      samples = [];
+      kept = [];
       pipelineFields = body.fields?.pipeline ?? [];
       partFields = body.fields?.parts ?? [];
       take(body);
@@ -35,20 +35,25 @@ function take(body: Body): void {
     status.value = body.status;
   }
   if (!body.samples?.length) return;
-  samples.push(...body.samples);
-  if (samples.length > KEEP) samples = samples.slice(-KEEP);
+  kept.push(...body.samples);
+  if (kept.length > KEEP) kept = kept.slice(-KEEP);
   ticks.value++;
+}
+
+function samples(): Sample[] {
+  ticks.value;
+  return kept;
 }
 
 /** latest returns a number of the newest sample: of a pipeline, summed over all ('*'), or of a part (null). */
 export function latest(pipeline: string | null, field: string): number | null {
-  const s = samples.at(-1);
+  const s = samples().at(-1);
   return s ? pick(s, pipeline, field) : null;
 }
 
 /** past returns a number's course over the kept samples. */
 export function past(pipeline: string | null, field: string): (number | null)[] {
-  return samples.map((s) => pick(s, pipeline, field));
+  return samples().map((s) => pick(s, pipeline, field));
 }
 
 function pick(s: Sample, pipeline: string | null, field: string): number | null {
@@ -65,18 +70,18 @@ function pick(s: Sample, pipeline: string | null, field: string): number | null 
 
 /** times returns the instants of the kept samples. */
 export function times(): number[] {
-  return samples.map((s) => s.t);
+  return samples().map((s) => s.t);
 }
 
 /** worstPast returns the course of the largest of a number over all pipelines. */
 export function worstPast(field: string): (number | null)[] {
   const at = pipelineFields.indexOf(field);
-  return samples.map((s) => most(s, at));
+  return samples().map((s) => most(s, at));
 }
 
 /** worst returns the largest of a number over all pipelines in the newest sample. */
 export function worst(field: string): number | null {
-  const s = samples.at(-1);
+  const s = samples().at(-1);
   return s ? most(s, pipelineFields.indexOf(field)) : null;
 }
 
