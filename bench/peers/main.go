@@ -56,8 +56,8 @@ func Default() Config {
 		Rounds:   1,
 		// The slowest, Kafka Streams on sliding windows, takes some ten minutes.
 		Timeout: 20 * time.Minute,
-		// Longer than a JVM takes to start on a busy machine and than a window by the clock on the wall.
-		Stall: 60 * time.Second,
+		// Longer than a window by the clock on the wall, and than Flink SQL takes to its first output on a busy machine: a minute was seen.
+		Stall: 3 * time.Minute,
 		Heap:  "512m",
 		CPUs:  "0,1",
 	}
