@@ -17,6 +17,8 @@ import (
 
 // Handler is one partition's line. All calls come from that partition's goroutine.
 //
+// A Handler that has a Close() is told by it that the partition is let go, whichever way.
+//
 // The context of the calls ends when the partition is lost to another member, or when a revocation or the end of the program has waited long enough: what the
 // Handler holds is then dropped, without Flush, and read again by the next owner. Any other error ends the Intake.
 type Handler interface {
@@ -39,6 +41,8 @@ type Assignment struct {
 	// Commit tells the group that all offsets below next are handled, and keeps the note beside it. It returns when the broker has stored both. Calls of
 	// several partitions share a request. ErrFenced means that the partition is no longer ours: nothing was stored.
 	Commit func(ctx context.Context, next int64, note string) error
+	// Read reads records again by their offsets, which must ascend: slow, for the few whose bytes are needed after their batch is gone.
+	Read func(ctx context.Context, offsets []int64) ([]event.Record, error)
 }
 
 // Open makes the handler of a partition and says from which offset to read: at most Committed, lower where state is folded from earlier records.

@@ -62,6 +62,9 @@ func (p *partition) run(ctx context.Context) error {
 	defer close(p.done)
 	defer p.queue.close()
 	defer p.gone.Store(true)
+	if h, ok := p.handler.(interface{ Close() }); ok {
+		defer h.Close()
+	}
 	err := p.work(ctx)
 	if ctx.Err() != nil || p.gone.Load() {
 		return nil

@@ -1,7 +1,11 @@
 package processors
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"andon/event"
@@ -30,14 +34,12 @@ func (p *Pipeline) flush(ctx context.Context) error {
 			return p.fail("commit the intent to store", b.First, b.Next, err)
 		}
 	}
-	if pub := p.line.out.Publisher; pub != nil && len(b.Scores)+len(b.DeadLetters) > 0 {
-		if err := pub.Publish(ctx, b); err != nil {
-			return p.fail("publish", b.First, b.Next, err)
-		}
+	if err := p.publish(ctx, b); err != nil {
+		return err
 	}
 	if b.Rows() > 0 {
-		if err := p.line.out.Sink.Write(ctx, b); err != nil {
-			return p.fail("store", b.First, b.Next, err)
+		if err := p.store(ctx, b); err != nil {
+			return err
 		}
 	}
 	n := note{V: noteVersion, Fold: b.Next}
@@ -53,6 +55,50 @@ func (p *Pipeline) flush(ctx context.Context) error {
 	p.note, p.reform = n, nil
 	p.line.meters.flushing.Observe(p.line.now().Sub(begun).Seconds())
 	p.empty(b.Next)
+	return nil
+}
+
+func (p *Pipeline) publish(ctx context.Context, b *event.Block) error {
+	if pub := p.line.out.Publisher; pub != nil && len(b.Scores)+len(b.DeadLetters) > 0 {
+		if err := pub.Publish(ctx, b); err != nil {
+			return p.fail("publish", b.First, b.Next, err)
+		}
+	}
+	return nil
+}
+
+// store writes the block. Rows that the Sink refuses become dead letters, and the rest is written again: what is stored of it stays as it is.
+func (p *Pipeline) store(ctx context.Context, b *event.Block) error {
+	err := p.line.out.Sink.Write(ctx, b)
+	if err == nil {
+		return nil
+	}
+	var refusal Refusal
+	if !errors.As(err, &refusal) || p.read == nil {
+		return p.fail("store", b.First, b.Next, err)
+	}
+	words := refusal.RefusedOffsets()
+	records, err := p.read(ctx, slices.Sorted(maps.Keys(words)))
+	if err != nil {
+		return p.fail("set aside what ClickHouse refuses of", b.First, b.Next, err)
+	}
+	refusal.Remove(b)
+	before := b.DeadLetters
+	b.DeadLetters = nil // those were published
+	for _, r := range records {
+		b.DeadLetters = append(b.DeadLetters, event.DeadLetter{Record: r, Pipeline: b.Pipeline, Reason: event.ReasonRefused, Detail: words[r.Offset]})
+	}
+	scores := b.Scores
+	b.Scores = nil
+	if err := p.publish(ctx, b); err != nil {
+		return err
+	}
+	b.Scores, b.DeadLetters = scores, append(before, b.DeadLetters...)
+	slices.SortStableFunc(b.DeadLetters, func(x, y event.DeadLetter) int { return cmp.Compare(x.Offset, y.Offset) })
+	p.line.meters.refused.Add(float64(len(records)))
+	if err := p.line.out.Sink.Write(ctx, b); err != nil {
+		return p.fail("store the rest of", b.First, b.Next, err)
+	}
 	return nil
 }
 

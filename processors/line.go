@@ -2,7 +2,7 @@
 //
 // Metrics: andon_features_rows_total{pipeline,status} (ok, duplicate, late), andon_features_surplus_rows_total{pipeline},
 // andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
-// andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline}.
+// andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline}.
 package processors
 
 import (
@@ -36,6 +36,15 @@ type Judge struct {
 // Sink stores blocks for good. A block with the same pipeline, topic, partition, First and Next as one that it holds is dropped, table by table.
 type Sink interface {
 	Write(ctx context.Context, b *event.Block) error
+}
+
+// Refusal is the error of a Sink that stored all but some rows, which it will never take, and none of the block's dead letters yet.
+type Refusal interface {
+	error
+	// RefusedOffsets returns the offsets of those rows, each with the server's words.
+	RefusedOffsets() map[int64]string
+	// Remove takes the rows out of the block.
+	Remove(b *event.Block)
 }
 
 // Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings, labels or dead
@@ -108,13 +117,15 @@ type Assignment struct {
 	Note      string
 	// Commit commits an offset with a note, and fails when the partition has gone to another member.
 	Commit func(ctx context.Context, next int64, note string) error
+	// Read reads records again by their offsets, which ascend; for rows that the Sink refuses.
+	Read func(ctx context.Context, offsets []int64) ([]event.Record, error)
 }
 
 // Open makes the pipeline of one partition and says where to read from, at or before the committed offset: rows before that are only folded
 // into the state.
 func (l *Line) Open(_ context.Context, a Assignment) (*Pipeline, int64, error) {
 	p := &Pipeline{line: l, log: l.log.With("pipeline", l.cfg.Pipeline, "topic", a.Topic, "partition", a.Partition),
-		commit: a.Commit, committed: a.Committed}
+		commit: a.Commit, read: a.Read, committed: a.Committed}
 	p.block = event.Block{Pipeline: l.cfg.Pipeline, Topic: a.Topic, Partition: a.Partition, Readings: event.Readings{Signals: l.cfg.Signals}}
 	p.block.Reset(a.Committed)
 	n, err := parseNote(a.Note, a.Committed)

@@ -14,6 +14,7 @@ type Metrics struct {
 	assets   *prometheus.GaugeVec
 	folded   *prometheus.CounterVec
 	unfit    *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	flushing *prometheus.HistogramVec
 }
@@ -34,6 +35,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Rows read again after a start to get the state back."}, pipeline),
 		unfit: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_unfit_windows_total",
 			Help: "Windows not scored because the live model's recipe makes other windows."}, pipeline),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_refused_rows_total",
+			Help: "Records set aside because ClickHouse refuses their rows."}, pipeline),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
 			Help:    "From the arrival of a record to the score of the window that it completed.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
@@ -41,7 +44,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.latency, m.flushing)
 	return m
 }
 
@@ -49,6 +52,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 type meters struct {
 	rows                            [features.Late + 1]prometheus.Counter
 	surplus, windows, folded, unfit prometheus.Counter
+	refused                         prometheus.Counter
 	latency, flushing               prometheus.Observer
 }
 
@@ -62,7 +66,7 @@ func (m *Metrics) of(pipeline string) meters {
 			features.Late:      m.rows.WithLabelValues(pipeline, "late"),
 		},
 		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
-		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline),
+		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),
 		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
 	}
 }

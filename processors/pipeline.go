@@ -18,6 +18,7 @@ type Pipeline struct {
 	line   *Line
 	log    *slog.Logger
 	commit func(ctx context.Context, next int64, note string) error
+	read   func(ctx context.Context, offsets []int64) ([]event.Record, error)
 	state  *features.Partition // nil without features
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
