@@ -106,9 +106,9 @@ type assetSnapshot struct {
 
 func (f *assetFeed) snapshot(w *writer) error {
 	rows, scores, _ := f.take()
-	f.hub.feedsMu.RLock()
+	f.hub.feedsMu.Lock()
 	whole := f.hub.recent.reaches(f.opened.Add(-storeDelay))
-	f.hub.feedsMu.RUnlock()
+	f.hub.feedsMu.Unlock()
 	if f.past == nil {
 		f.past = &series{rows: newPoints(len(f.p.Signals)), scores: newPoints(2)}
 	}

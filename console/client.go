@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -14,7 +13,6 @@ type client struct {
 	conn *websocket.Conn
 	hub  *hub
 	deps feedDeps
-	log  *slog.Logger
 
 	requests chan request
 	wake     chan struct{}
@@ -30,7 +28,6 @@ type feedDeps struct {
 	hello     func() hello
 	pipeline  func(name string) (Pipeline, bool)
 	history   *history
-	epoch     string
 	maxPoints int
 }
 

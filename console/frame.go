@@ -56,8 +56,6 @@ func (p *points) cut(n int) {
 	}
 }
 
-func (p *points) reset() { p.cut(len(p.times)) }
-
 // sort puts the points in order of time and keeps the last of those with the same time.
 func (p *points) sort() {
 	ordered := true

@@ -14,7 +14,6 @@ type hub struct {
 	board     *board
 	line      *line
 	trainings *trainings
-	recent    recent
 	metrics   *metrics
 	// writeWithin bounds how long a client may leave a message untaken.
 	writeWithin time.Duration
@@ -24,9 +23,10 @@ type hub struct {
 	closed  bool
 	served  sync.WaitGroup
 
-	// feeds of single assets, by pipeline and asset.
-	feedsMu sync.RWMutex
+	// feedsMu guards the feeds of single assets, by pipeline and asset, and what was watched lately, of which each of them begins.
+	feedsMu sync.Mutex
 	feeds   map[string]map[string]map[*assetFeed]struct{}
+	recent  recent
 
 	// deltas holds the newest delta of each fleet, encoded once for all clients that are as far.
 	deltasMu sync.Mutex
@@ -68,12 +68,12 @@ func (h *hub) run(ctx context.Context) {
 
 func (h *hub) apply(w *watched) {
 	h.board.apply(w)
-	h.feedsMu.RLock()
+	h.feedsMu.Lock()
 	if byAsset := h.feeds[w.pipeline]; len(byAsset) > 0 {
 		w.forward(func(name []byte) map[*assetFeed]struct{} { return byAsset[string(name)] })
 	}
 	old := h.recent.add(w)
-	h.feedsMu.RUnlock()
+	h.feedsMu.Unlock()
 	for _, o := range old {
 		h.watch.free.Put(o)
 	}
