@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test ui-test check fmt vet lint imports ui bench clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -42,11 +42,16 @@ console/ui/dist/index.html: $(UI_SOURCES) | deps-ui
 test: deps ui ui-test ## run all tests
 	@$(GO) test ./...
 
+test-kafka: deps-libs deps-kafka ## run the tests of everything that speaks Kafka against Apache Kafka
+	@ANDON_TEST_KAFKA=1 $(GO) test -count=1 -p 1 -timeout 15m ./deploy/kafka/... ./ingest ./ingest/replay ./sinks/kafka
+	@ANDON_TEST_KAFKA=1 $(GO) test -count=1 -timeout 10m -run Kafka .
+
 ui-test: deps-ui
 	@npm test --silent --prefix console/ui
 
-check: deps ui fmt vet lint imports ui-test ## what CI runs: format, vet, lint, import rule, tests with the race detector, clean tree
+check: deps ui fmt vet lint imports ui-test ## what CI runs: format, vet, lint, import rule, tests with the race detector and against Apache Kafka, clean tree
 	@$(GO) test -race -timeout 20m ./...
+	@$(MAKE) --no-print-directory test-kafka
 	@sh deploy/clean-tree.sh
 
 fmt:

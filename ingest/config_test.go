@@ -136,7 +136,7 @@ func TestSecureConnection(t *testing.T) {
 			t.Errorf("the password is in %v", err)
 		}
 	}
-	c.ControlKey(int16(kmsg.SASLAuthenticate), func(req kmsg.Request) (kmsg.Response, error, bool) { // as Apache Kafka answers a wrong password
+	c.inProcess().ControlKey(int16(kmsg.SASLAuthenticate), func(req kmsg.Request) (kmsg.Response, error, bool) { // as Apache Kafka answers a wrong password
 		resp := req.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
 		return resp, nil, true

@@ -71,16 +71,16 @@ func TestRebalance(t *testing.T) {
 }
 
 // forge answers the heartbeats of one member as if all were well, so that it does not learn that the group has given it up.
-func forge(c *kfake.Cluster, member string) {
-	c.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+func forge(c *cluster, member string) {
+	c.inProcess().ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		if r := req.(*kmsg.HeartbeatRequest); r.MemberID == member {
 			return r.ResponseKind(), nil, true
 		}
 		return nil, nil, false
 	})
-	c.ControlKey(int16(kmsg.ConsumerGroupHeartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+	c.inProcess().ControlKey(int16(kmsg.ConsumerGroupHeartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		if r := req.(*kmsg.ConsumerGroupHeartbeatRequest); r.MemberID == member && r.MemberEpoch > 0 {
 			resp := r.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
 			resp.MemberID, resp.MemberEpoch, resp.HeartbeatIntervalMillis = &r.MemberID, r.MemberEpoch, 100
@@ -90,7 +90,7 @@ func forge(c *kfake.Cluster, member string) {
 	})
 }
 
-// memberID waits until the Intake is in the group with n partitions.
+// memberID waits until the Intake is in the group with n partitions, or in the group at all if n is negative.
 func (m *member) memberID(n int) (id string) {
 	m.t.Helper()
 	eventually(m.t, "assigned", func() bool {
@@ -100,7 +100,7 @@ func (m *member) memberID(n int) (id string) {
 			return false
 		}
 		id, _ = m.session.cl.GroupMetadata()
-		return len(m.session.assigned()) == n
+		return n < 0 && id != "" || len(m.session.assigned()) == n
 	})
 	return id
 }
@@ -115,7 +115,15 @@ func TestZombie(t *testing.T) {
 		inHand, goOn := make(chan bool, 1), make(chan bool)
 		var refused atomic.Int64
 		var once atomic.Bool
-		zombie := start(t, change(testConfig(c)), testSource(), func(ctx context.Context, a Assignment) (Handler, int64, error) {
+		cfg, silence, goesOn := change(testConfig(c)), func(*member) {}, func() {}
+		if c.real != nil {
+			proxy := c.real.Proxy(t)
+			cfg.Brokers = []string{c.real.Proxied}
+			silence, goesOn = func(*member) { proxy.Freeze() }, proxy.Thaw
+		} else {
+			silence = func(m *member) { forge(c, m.memberID(1)) }
+		}
+		zombie := start(t, cfg, testSource(), func(ctx context.Context, a Assignment) (Handler, int64, error) {
 			commit := a.Commit
 			a.Commit = func(ctx context.Context, next int64, note string) error {
 				err := commit(ctx, next, note)
@@ -134,14 +142,18 @@ func TestZombie(t *testing.T) {
 				}
 			})(ctx, a)
 		})
-		id := zombie.memberID(1)
+		zombie.memberID(1)
 		<-inHand
-		forge(c, id)
+		silence(zombie)
 		heir := start(t, change(testConfig(c)), testSource(), l.open("heir", nil))
 		eventually(t, "the heir stored all", func() bool { return l.total() == 100 })
 		produce(t, p, 1, 10)
 		eventually(t, "the heir stored all", func() bool { return l.total() == 110 })
+		if c.real != nil {
+			refusedByBroker(t, zombie, heir)
+		}
 		close(goOn) // the zombie now wants to commit 100
+		goesOn()
 		eventually(t, "the zombie is refused", func() bool { return refused.Load() > 0 })
 		produce(t, p, 1, 10)
 		eventually(t, "all stored", func() bool { return l.total() == 120 })
@@ -195,16 +207,7 @@ func TestLost(t *testing.T) {
 		}))
 		<-inHand
 		<-inHand
-		c.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
-			resp.ErrorCode = kerr.UnknownMemberID.Code
-			return resp, nil, true
-		})
-		c.ControlKey(int16(kmsg.ConsumerGroupHeartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
-			resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
-			resp.ErrorCode = kerr.FencedMemberEpoch.Code
-			return resp, nil, true
-		})
+		c.evict(m, change(testConfig(c)).Balancer)
 		eventually(t, "read again", func() bool { return l.total() == 200 })
 		if err := m.stop(); err != nil {
 			t.Fatal(err)
@@ -296,10 +299,10 @@ func TestCommitsShareRequests(t *testing.T) {
 	const partitions, commits = 16, 30
 	c := broker(t, partitions)
 	var requests atomic.Int64
-	c.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+	c.inProcess().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		requests.Add(1)
-		c.SleepControl(func() { time.Sleep(2 * time.Millisecond) })
+		c.inProcess().SleepControl(func() { time.Sleep(2 * time.Millisecond) })
 		return nil, nil, false
 	})
 	var done atomic.Int64
@@ -333,7 +336,7 @@ func TestBrokerOutage(t *testing.T) {
 	l := newLedger(t)
 	m := start(t, testConfig(c), testSource(), l.open("only", nil))
 	eventually(t, "stored", func() bool { return l.total() == 200 })
-	c.Close()
+	c.inProcess().Close()
 	time.Sleep(1500 * time.Millisecond)
 	c = broker(t, 2, opts...)
 	produce(t, producer(t, c, kgo.MetadataMinAge(50*time.Millisecond)), 2, 100)
@@ -353,7 +356,7 @@ func TestStopWithoutBroker(t *testing.T) {
 	l := newLedger(t)
 	m := start(t, cfg, testSource(), l.open("only", func(k *keeper) { k.every = time.Hour }))
 	eventually(t, "handled", func() bool { return m.metric("andon_ingest_records_total") == 10 })
-	c.Close()
+	c.inProcess().Close()
 	if err := m.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -367,8 +370,8 @@ func TestReadRefused(t *testing.T) {
 	c := broker(t, 1)
 	m := start(t, testConfig(c), testSource(), newLedger(t).open("only", nil))
 	m.memberID(1)
-	c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+	c.inProcess().ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		r := req.(*kmsg.FetchRequest)
 		resp := r.ResponseKind().(*kmsg.FetchResponse)
 		for _, t := range r.Topics {
@@ -407,8 +410,8 @@ func TestForgottenWhileJoining(t *testing.T) {
 	eventually(t, "handled", func() bool { return first.metric("andon_ingest_records_total") == 400 })
 	holding.Store(false)
 	var forgotten atomic.Bool
-	c.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+	c.inProcess().ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		r := req.(*kmsg.JoinGroupRequest)
 		if r.MemberID != id || !forgotten.CompareAndSwap(false, true) {
 			return nil, nil, false

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"andon/ingest/decode"
 )
 
@@ -42,12 +44,26 @@ func New(cfg Config, pipeline string, source Source, open Open, budget *Budget, 
 		log: log.With("pipeline", pipeline, "topic", source.Topic, "group", source.Group)}, nil
 }
 
+// formerLife is how long a static member waits for the session of its former life, which was killed, where the brokers balance the group: the brokers' default is 45 s.
+const formerLife = 60 * time.Second
+
 // Run reads until ctx ends, then finishes the batches in hand, flushes under DrainTimeout, and leaves the group, unless the member is static. It returns nil then,
 // and otherwise the error that stopped it, with the position.
 func (in *Intake) Run(ctx context.Context) error {
+	var taken time.Time // since when the group says that this static member is there already
 	for {
+		began := time.Now()
 		err := in.run(ctx)
-		if errors.Is(err, errRejoin) {
+		again := errors.Is(err, errRejoin)
+		if errors.Is(err, kerr.UnreleasedInstanceID) {
+			if taken.IsZero() {
+				taken = began
+			}
+			again = time.Since(taken) < formerLife
+		} else {
+			taken = time.Time{}
+		}
+		if again {
 			in.log.Warn("joining the group again", "why", err)
 			select {
 			case <-time.After(in.cfg.Heartbeat):

@@ -201,7 +201,7 @@ func TestLogWentBack(t *testing.T) {
 	p := producer(t, c)
 	produce(t, p, 1, 50)
 	adm := kadm.NewClient(p)
-	if err := adm.CommitAllOffsets(t.Context(), "andon.fleet", kadm.Offsets{topic: {0: {Topic: topic, At: 80}}}); err != nil {
+	if err := adm.CommitAllOffsets(t.Context(), group, kadm.Offsets{topic: {0: {Topic: topic, At: 80}}}); err != nil {
 		t.Fatal(err)
 	}
 	m := start(t, testConfig(c), testSource(), newLedger(t).open("only", nil))
@@ -300,7 +300,7 @@ func TestDrainDeadline(t *testing.T) {
 	if l.total() != 0 {
 		t.Error("something was stored")
 	}
-	committed, err := kadm.NewClient(p).FetchOffsets(t.Context(), "andon.fleet")
+	committed, err := kadm.NewClient(p).FetchOffsets(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
