@@ -82,17 +82,19 @@ func DefaultSpec(task model.Task) Spec {
 	s := Spec{
 		Task:    task,
 		Network: "gru",
-		Hidden:  32,
-		Layers:  1,
+		// On C-MAPSS FD001, cross-validated (bench/rul -folds), two layers of 16 and of 32 units are equal within 1 %, one layer is 3 % worse. This
+		// size leaves room for fleets of more than one failure, and trains in 10 s on an idle core.
+		Hidden: 32,
+		Layers: 2,
 
-		Epochs:       12,
+		Epochs:       8, // twice as many gained nothing
 		Batch:        64,
-		LearningRate: 0.003,
+		LearningRate: 0.003, // twice of it is 2 % worse
 		Decay:        0.1,
-		Clip:         1, // far above the usual gradient: it stops a bad batch, not the training
-		Average:      0.99,
+		Clip:         1,    // far above the usual gradient: it stops a bad batch, not the training
+		Average:      0.99, // over the last hundred steps, half an epoch
 		Patience:     4,
-		// A second part pays from about 48 units a layer on; below, the parts wait for each other longer than they work.
+		// Two parts were 1.4 times as fast with two layers of 64 units on two idle cores, no faster below, and slower on busy ones.
 		Shards:     1,
 		Seed:       1,
 		Validation: 0.15,
@@ -109,7 +111,7 @@ func DefaultSpec(task model.Task) Spec {
 		s.Unit = "sd"
 		s.MinRows = 3400 // twelve days at five minutes; NAB's probation period of its machine temperature is 3,404 rows
 		// One signal has little to tell: on NAB's machine temperature 32 units learned more of its noise and raised twice as many false alarms.
-		s.Hidden = 16
+		s.Hidden, s.Layers = 16, 1
 		s.Epochs = 20 // few windows, so few steps an epoch
 	}
 	return s

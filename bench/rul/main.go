@@ -23,10 +23,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"andon/deploy"
 	"andon/model"
 	"andon/model/ort"
 	"andon/processors/features"
@@ -38,7 +38,11 @@ func main() {
 	folds := flag.Int("folds", 0, "cross-validate on the training engines with this many folds instead of testing")
 	verbose := flag.Bool("v", false, "tell what each training says of itself")
 	lib := flag.String("lib", filepath.Join("lib", "libonnxruntime.so"), "ONNX Runtime")
-	p := compressors()
+	p, err := compressors()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rul:", err)
+		os.Exit(1)
+	}
 	flag.Func("set", "key=value of the window or model section; may be given again", func(s string) error { return set(&p, s) })
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,15 +53,27 @@ func main() {
 	}
 }
 
-// compressors is the demo's pipeline.
-func compressors() trainer.Pipeline {
-	return trainer.Pipeline{
-		Name: "compressors",
-		Recipe: model.Recipe{Signals: []string{"s_2", "s_3", "s_4", "s_7", "s_8", "s_9", "s_11", "s_12", "s_13", "s_14", "s_15", "s_17", "s_20", "s_21"},
-			Grid: time.Hour, Length: 30, MaxGap: 3, Smooth: 0.3, Baseline: 30, Age: true},
-		Spec:      trainer.DefaultSpec(model.RemainingLife),
-		Featurize: features.Windows,
+// compressors is the demo's pipeline as deploy/andon.yaml has it.
+func compressors() (trainer.Pipeline, error) {
+	var file struct {
+		Pipelines []struct {
+			Name   string
+			Source struct{ Signals []string }
+			Window features.Config
+			Model  trainer.Spec
+		}
 	}
+	if err := yaml.Unmarshal(deploy.Config, &file); err != nil {
+		return trainer.Pipeline{}, fmt.Errorf("deploy/andon.yaml: %w", err)
+	}
+	for _, p := range file.Pipelines {
+		if p.Name == "compressors" {
+			recipe := p.Window.Recipe
+			recipe.Signals = p.Source.Signals
+			return trainer.Pipeline{Name: p.Name, Recipe: recipe, Spec: p.Model, Featurize: p.Window.Windows}, nil
+		}
+	}
+	return trainer.Pipeline{}, errors.New("deploy/andon.yaml has no pipeline compressors")
 }
 
 // set changes one key of the recipe or of the spec.
@@ -200,7 +216,7 @@ func trial(ctx context.Context, p trainer.Pipeline, train, test []engine, weigh 
 	defer s.Close()
 	engines := 0.0
 	for _, e := range test {
-		value, err := predict(s, &lesson.Model.Recipe, e)
+		value, err := predict(s, &p, &lesson.Model.Recipe, e)
 		if err != nil {
 			return r, err
 		}
@@ -231,9 +247,9 @@ func phm08(d float64) float64 {
 }
 
 // predict returns the value of each of an engine's windows, in order.
-func predict(s *ort.Session, recipe *model.Recipe, e engine) ([]float64, error) {
+func predict(s *ort.Session, p *trainer.Pipeline, recipe *model.Recipe, e engine) ([]float64, error) {
 	var windows []float32
-	if err := features.Windows(recipe, e.rows, func(_ int64, w []float32) { windows = append(windows, w...) }); err != nil {
+	if err := p.Featurize(recipe, e.rows, func(_ int64, w []float32) { windows = append(windows, w...) }); err != nil {
 		return nil, err
 	}
 	n := int64(len(windows) / recipe.Length / recipe.Width())

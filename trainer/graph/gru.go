@@ -25,7 +25,7 @@ func (g *Graph) GRU(x, w, r, b *Value) (all, last *Value) {
 	n := &node{op: "GRU", in: []*Value{x, w, r, b}}
 	n.write = func(out *onnx.Graph, in, names []string) {
 		// ONNX has one more axis for directions.
-		lead, one := out.Ints(out.Name(), 0), out.Ints(out.Name(), 1)
+		lead := out.Ints(out.Name(), 0)
 		add := func(s string) string { return out.Op("Unsqueeze", []string{s, lead}) }
 		raw := make([]string, 2)
 		for i, name := range names {
@@ -37,10 +37,11 @@ func (g *Graph) GRU(x, w, r, b *Value) (all, last *Value) {
 			raw = raw[:1]
 		}
 		out.Node("GRU", []string{in[0], add(in[1]), add(in[2]), add(in[3])}, raw, onnx.Int("hidden_size", int64(h)), onnx.Int("linear_before_reset", 1))
-		for i, axis := range []string{one, lead} {
-			if names[i] != "" {
-				out.Node("Squeeze", []string{raw[i], axis}, names[i:i+1])
-			}
+		if names[0] != "" {
+			out.Node("Squeeze", []string{raw[0], out.Ints(out.Name(), 1)}, names[:1])
+		}
+		if names[1] != "" {
+			out.Node("Squeeze", []string{raw[1], lead}, names[1:])
 		}
 	}
 	n.back = func(dy []*Value) []*Value { return g.gruBack(n, dy[0], dy[1]) }
