@@ -185,6 +185,7 @@ func plain(r *model.Recipe, rows []event.Row, emit func(int64, []float32)) error
 // pumps is a pipeline whose signal rises as a pump nears its end.
 func pumps() Pipeline {
 	s := DefaultSpec(model.RemainingLife)
+	s.Layers = 1
 	s.Hidden, s.Epochs, s.Batch, s.Cap, s.Horizon, s.MinAssets, s.Validation = 8, 8, 32, 40, 10, 6, 0.3
 	s.LearningRate, s.Unit = 0.02, "hours"
 	return Pipeline{Name: "pumps", Spec: s, Featurize: plain,
