@@ -68,4 +68,5 @@ bench: build ## the benchmarks; what each shows is in bench/README.md
 	@sh bench/run.sh
 
 clean: ## remove what was built; the fetched libraries stay
-	@rm -rf bin console/ui/dist
+	@rm -rf bin
+	@find console/ui/dist -mindepth 1 ! -name .gitkeep -delete

@@ -225,6 +225,8 @@ func TestTheLineRuns(t *testing.T) {
 		t.Errorf("%v finished trainings, want 2", n)
 	}
 
+	p.savedQueries(t)
+
 	bad := "{\"asset\":\"compressor-001\",\"time\":\"yesterday\",\"s_2\":1}"
 	a, err := readAddresses(data)
 	if err != nil {
@@ -311,6 +313,29 @@ func TestTheLineRuns(t *testing.T) {
 	}
 	p = start(t, data)
 	p.once(t)
+}
+
+// savedQueries holds the console's own SQL against the real schema.
+func (p *program) savedQueries(t *testing.T) {
+	t.Helper()
+	a, err := readAddresses(p.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var saved []struct{ Name, SQL string }
+	if err := call(t.Context(), "GET", "http://"+a.Console+"/api/v1/queries", nil, &saved); err != nil || len(saved) < 5 {
+		t.Fatalf("%d saved queries, %v", len(saved), err)
+	}
+	for _, q := range saved {
+		var table event.Table
+		if err := call(t.Context(), "POST", "http://"+a.Console+"/api/v1/sql", map[string]any{"sql": q.SQL, "limit": 10}, &table); err != nil {
+			t.Errorf("%s: %v", q.Name, err)
+		}
+	}
+	var series map[string]any
+	if err := call(t.Context(), "GET", "http://"+a.Console+"/api/v1/assets/machine-temperature/machine-1/series", nil, &series); err != nil || len(series) == 0 {
+		t.Errorf("series: %v, %v", series, err)
+	}
 }
 
 // children returns the processes whose parent is pid.

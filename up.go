@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,7 +121,12 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil { // what runs models
 		return environment(err)
 	}
-	var intakeAt = cfg.Kafka
+	intakeAt := cfg.Kafka
+	if intakeAt.InstanceID == "" { // a restart on the same folder takes its partitions back at once, also after a kill
+		if intakeAt.InstanceID, err = instance(cfg.path("run", "instance")); err != nil {
+			return environment(err)
+		}
+	}
 	var bus *broker.Broker
 	if cfg.embeddedBroker() { // the log, unless there is a cluster
 		if bus, err = broker.Open(cfg.Broker, room("broker"), metrics); err != nil {
@@ -167,6 +174,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 	})
 	status.models = models
+	status.set("scorer", true, "ONNX Runtime "+ort.Version())
 	publisher, err := newPublisher(cfg, intakeAt, room("kafka"), metrics) // what tells the rest of the world
 	if err != nil {
 		return environment(err)
@@ -179,6 +187,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		tellTraining(tell, t)
 	}, room("trainer"), metrics)
 	status.teach(teacher)
+	status.set("trainer", true, "")
 
 	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: screen}
 	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, log, metrics) // what reads the log, one group a pipeline
@@ -252,6 +261,16 @@ func claim(data string) (release func(), err error) {
 		return nil, fmt.Errorf("another appliance runs on the data folder %s: stop it, or name another with --data", data)
 	}
 	return func() { f.Close() }, nil
+}
+
+// instance returns the name by which the consumer groups know the appliance of a data folder; it is made at the first start.
+func instance(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
+		return name, nil
+	}
+	name := "andon-" + strings.ToLower(rand.Text()[:12])
+	return name, os.WriteFile(file, []byte(name+"\n"), 0o644)
 }
 
 func newLogger(c Log, w io.Writer) *slog.Logger {
