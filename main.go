@@ -25,6 +25,7 @@ type commands struct {
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Ask ClickHouse and print a table."`
 	Model   modelCommand   `cmd:"" help:"List, show and promote models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`
+	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	Config  configCommand  `cmd:"" help:"Check or print the configuration."`
 	Doctor  doctorCommand  `cmd:"" help:"Look for what would keep the appliance from running, and say what to do."`
 	Version versionCommand `cmd:"" help:"Print the version."`
