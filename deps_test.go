@@ -15,15 +15,17 @@ import (
 // imports is the import rule: the packages of ours that a folder may use beside its own children. A folder that is not named here has no rule yet, and
 // that is an error. "std" means nothing but the standard library.
 var imports = map[string][]string{
-	"event":      {"std"},
-	"model":      {"event"},
-	"ingest":     {"event"},
-	"processors": {"event", "model"},
-	"scorer":     {"event", "model"},
-	"trainer":    {"event", "model"},
+	"event":  {"std"},
+	"model":  {"event"},
+	"ingest": {"event", "ingest/dial"},
+	// How a cluster is reached is the same for what reads it and what writes it.
+	"ingest/dial": {},
+	"processors":  {"event", "model"},
+	"scorer":      {"event", "model"},
+	"trainer":     {"event", "model"},
 	// A family: its members are rooms of their own and do not know each other.
 	"sinks/clickhouse": {"event"},
-	"sinks/kafka":      {"event"},
+	"sinks/kafka":      {"event", "ingest/dial"},
 	"console":          {"event", "model"},
 	"deploy":           {},
 	"deploy/kafka":     {"std"},
@@ -37,7 +39,7 @@ var forTests = []string{"andon/deploy/kafka/brokertest"}
 
 // foreign lists modules that stay behind one door.
 var foreign = map[string][]string{
-	"github.com/twmb/franz-go":            {"ingest", "sinks/kafka", "bench"},
+	"github.com/twmb/franz-go":            {"ingest", "ingest/dial", "sinks/kafka", "bench"},
 	"github.com/ClickHouse":               {"sinks/clickhouse", "bench"},
 	"github.com/yalue/onnxruntime_go":     {"model", "bench"},
 	"github.com/gorilla/websocket":        {"console", "bench"},

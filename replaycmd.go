@@ -90,11 +90,7 @@ func (c *replayCommand) definition(cfg *Config) (replay.Replay, fs.FS, error) {
 }
 
 func newPlayer(def replay.Replay, at ingest.Config, files fs.FS, cursor string, tell func(replay.Progress), log *slog.Logger) (*replay.Player, error) {
-	sec, err := security(at)
-	if err != nil {
-		return nil, err
-	}
-	return replay.New(def, replay.Surroundings{Brokers: at.Brokers, Security: sec, Files: files, Cursor: cursor, Progress: tell}, log)
+	return replay.New(def, replay.Surroundings{Brokers: at.Brokers, Security: security(at), Files: files, Cursor: cursor, Progress: tell}, log)
 }
 
 // startDemo plays every part of the demo beside the line. A part that ends has had its say; one that fails is told and does not stop the line.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -49,10 +48,8 @@ func openStore(ctx context.Context, cfg *Config, server *engine.Engine, log *slo
 }
 
 // security says to the producers what the consumers' section says.
-func security(at ingest.Config) (replay.Security, error) {
-	s := replay.Security{TLS: at.TLS.Enabled, TLSCA: at.TLS.CA, TLSCert: at.TLS.Cert, TLSKey: at.TLS.Key, TLSServerName: at.TLS.ServerName,
-		SASLMechanism: strings.ToUpper(at.SASL.Mechanism), User: at.SASL.User, Password: string(at.SASL.Password), PasswordFile: at.SASL.PasswordFile}
-	return s, s.Validate()
+func security(at ingest.Config) replay.Security {
+	return replay.Security{TLS: at.TLS, SASL: at.SASL}
 }
 
 // newTeacher makes the trainer of the pipelines that have a model section; every model that it makes is told to the store.
@@ -112,12 +109,8 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 
 // newPublisher tells dead letters, and the scores of the pipelines that ask for it, to Kafka.
 func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheus.Registerer) (*kafka.Publisher, error) {
-	sec, err := security(at)
-	if err != nil {
-		return nil, err
-	}
 	k := kafka.Default()
-	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, kafka.Security(sec)
+	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, security(at)
 	k.DeadLetters, k.Scores = cfg.Topics.DeadLetter, cfg.Topics.Scores
 	if cfg.embeddedBroker() {
 		k.MaxRecord, k.MaxInFlight = cfg.Broker.MaxMessage-64<<10, max(k.MaxInFlight, 2*cfg.Broker.MaxMessage)

@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"andon/event"
+	"andon/ingest/dial"
 )
 
 // Config is the connection to Kafka and the bounds of reading from it.
@@ -55,47 +52,12 @@ const (
 	BalancerNextGen     = "next-gen"
 )
 
-// TLS is how to speak to brokers that want it. All of it may be empty but Enabled: then the system's roots are trusted.
-type TLS struct {
-	Enabled    bool   `yaml:"enabled"`
-	CA         string `yaml:"ca"`   // file of PEM certificates to trust instead of the system's
-	Cert       string `yaml:"cert"` // files of the client's own certificate and key, PEM
-	Key        string `yaml:"key"`
-	ServerName string `yaml:"server_name"` // the name that the broker's certificate must hold, if not the host dialled
-}
-
-// SASL is how to log in.
-type SASL struct {
-	Mechanism string `yaml:"mechanism"` // plain, scram-sha-256 or scram-sha-512; empty for none
-	User      string `yaml:"user"`
-	// Password is ${NAME} of an environment variable, or the password itself; PasswordFile holds it in its first line.
-	Password     Secret `yaml:"password"`
-	PasswordFile string `yaml:"password_file"`
-}
-
-// Secret is a string that no log and no print shows.
-type Secret string
-
-// String hides the secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "(hidden)"
-}
-
-// GoString hides the secret.
-func (s Secret) GoString() string { return strconv.Quote(s.String()) }
-
-// MarshalText hides the secret, unless it only names an environment variable.
-func (s Secret) MarshalText() ([]byte, error) {
-	if variable.MatchString(string(s)) {
-		return []byte(s), nil
-	}
-	return []byte(s.String()), nil
-}
-
-var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+// TLS, SASL and Secret are how every client of ours reaches a cluster.
+type (
+	TLS    = dial.TLS
+	SASL   = dial.SASL
+	Secret = dial.Secret
+)
 
 // Default returns the settings of the embedded broker, which are good for a cluster too.
 func Default() Config {
@@ -166,49 +128,6 @@ func (c Config) Validate() error {
 	if c.LagInterval < 100*time.Millisecond {
 		fault("lag_interval: %s is less than 100ms", c.LagInterval)
 	}
-	if !c.TLS.Enabled && (c.TLS != TLS{}) {
-		fault("tls: has settings but enabled is false")
-	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		fault("tls: cert and key go together")
-	}
-	switch c.SASL.Mechanism {
-	case "":
-		if c.SASL != (SASL{}) {
-			fault("sasl: has settings but no mechanism: set plain, scram-sha-256 or scram-sha-512")
-		}
-	case "plain", "scram-sha-256", "scram-sha-512":
-		if c.SASL.User == "" {
-			fault("sasl.user: is empty")
-		}
-		if (c.SASL.Password == "") == (c.SASL.PasswordFile == "") {
-			fault("sasl: set one of password and password_file")
-		}
-	default:
-		fault("sasl.mechanism: %q is not one of plain, scram-sha-256, scram-sha-512", c.SASL.Mechanism)
-	}
+	errs = append(errs, dial.Security{TLS: c.TLS, SASL: c.SASL}.Validate())
 	return errors.Join(errs...)
-}
-
-// secret returns the password.
-func (s SASL) secret() (string, error) {
-	if s.PasswordFile != "" {
-		text, err := os.ReadFile(s.PasswordFile)
-		if err != nil {
-			return "", fmt.Errorf("sasl.password_file: %w", err)
-		}
-		first, _, _ := strings.Cut(string(text), "\n")
-		if first = strings.TrimRight(first, "\r"); first == "" {
-			return "", fmt.Errorf("sasl.password_file: the first line of %s is empty", s.PasswordFile)
-		}
-		return first, nil
-	}
-	if m := variable.FindStringSubmatch(string(s.Password)); m != nil {
-		value, ok := os.LookupEnv(m[1])
-		if !ok || value == "" {
-			return "", fmt.Errorf("sasl.password: the environment variable %s is not set", m[1])
-		}
-		return value, nil
-	}
-	return string(s.Password), nil
 }

@@ -71,26 +71,6 @@ func TestSecretStaysSecret(t *testing.T) {
 	}
 }
 
-func TestPassword(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte("from file\r\nmore"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("ANDON_TEST_PASSWORD", "from $env")
-	get := func(s SASL, want, fault string) {
-		t.Helper()
-		got, err := s.secret()
-		if got != want || (err != nil) != (fault != "") || err != nil && !strings.Contains(err.Error(), fault) {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	get(SASL{Password: "p$ss{}"}, "p$ss{}", "")
-	get(SASL{Password: "${ANDON_TEST_PASSWORD}"}, "from $env", "")
-	get(SASL{Password: "${ANDON_TEST_NONE}"}, "", "ANDON_TEST_NONE is not set")
-	get(SASL{PasswordFile: file}, "from file", "")
-	get(SASL{PasswordFile: file + "x"}, "", "sasl.password_file")
-}
-
 // TLS with client certificates and each login, against a broker that asks for them.
 func TestSecureConnection(t *testing.T) {
 	ca := newAuthority(t)

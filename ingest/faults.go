@@ -2,13 +2,14 @@ package ingest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"andon/ingest/dial"
 )
 
 var (
@@ -28,9 +29,6 @@ var refusals = []struct {
 	{kerr.TopicAuthorizationFailed, "let this user read the topic"},
 	{kerr.GroupAuthorizationFailed, "let this user read the group"},
 	{kerr.ClusterAuthorizationFailed, "let this user reach the cluster"},
-	{kerr.SaslAuthenticationFailed, "check kafka.sasl: user and password"},
-	{kerr.UnsupportedSaslMechanism, "check kafka.sasl.mechanism"},
-	{kerr.IllegalSaslState, "check kafka.sasl: the broker asks for a login"},
 	{kerr.InvalidSessionTimeout, "set kafka.session_timeout within the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"},
 	{kerr.InconsistentGroupProtocol, "members of one group must use the same kafka.balancer: stop those that use another"},
 	{kerr.InvalidGroupID, "choose another group name"},
@@ -51,8 +49,8 @@ func permanent(err error) bool {
 			return true
 		}
 	}
-	_, early := errors.AsType[*kgo.ErrFirstReadEOF](err)
-	return early || untrusted(err)
+	_, refused := dial.Advise(err)
+	return refused
 }
 
 // passing reports whether an error ends by itself: the client goes on asking.
@@ -65,13 +63,6 @@ func passing(err error) bool {
 	return group || network || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
 }
 
-// untrusted reports whether one side refused the other's certificate.
-func untrusted(err error) bool {
-	_, theirs := errors.AsType[*tls.CertificateVerificationError](err)
-	_, ours := errors.AsType[tls.AlertError](err)
-	return theirs || ours
-}
-
 // advise adds what to do to an error that an operator reads.
 func advise(err error) error {
 	for _, r := range refusals {
@@ -79,8 +70,6 @@ func advise(err error) error {
 			return fmt.Errorf("%w: %s", err, r.todo)
 		}
 	}
-	if untrusted(err) {
-		return fmt.Errorf("%w: check kafka.tls: ca, cert, key and server_name", err)
-	}
+	err, _ = dial.Advise(err)
 	return err
 }

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"andon/ingest/internal/dial"
+	"andon/ingest/dial"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -156,7 +156,7 @@ func (r *run) goOn(from *cursor) error {
 }
 
 func (r *run) play(ctx context.Context) error {
-	opts, err := dial.Options(r.with.Brokers, "andon-replay", r.with.Security)
+	opts, err := dial.Options(r.with.Brokers, "andon-replay", r.with.Security, r.log)
 	if err != nil {
 		return err
 	}
@@ -166,11 +166,14 @@ func (r *run) play(ctx context.Context) error {
 	}
 	r.client, err = kgo.NewClient(append(opts, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(codec),
 		// 5 ms gather a fleet's rows of one instant into one batch, and nobody sees them on a chart.
-		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(window), kgo.UnknownTopicRetries(8), kgo.WithHooks(&r.trouble))...)
+		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(window), kgo.UnknownTopicRetries(8), kgo.RetryBackoffFn(dial.Backoff), kgo.WithHooks(&r.trouble))...)
 	if err != nil {
 		return err
 	}
 	defer r.client.Close()
+	if err := dial.Refused(ctx, r.client); err != nil {
+		return err
+	}
 
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"andon/event"
+	"andon/ingest/dial"
 )
 
 // Config says where results are published.
 type Config struct {
 	// Seeds are brokers, host:port; any one of them tells the others.
-	Seeds    []string `yaml:"seeds"`
-	ClientID string   `yaml:"client_id"`
-	Security Security `yaml:"security"`
+	Seeds    []string      `yaml:"seeds"`
+	ClientID string        `yaml:"client_id"`
+	Security dial.Security `yaml:"security"`
 	// DeadLetters is the topic of records that could not be used.
 	DeadLetters string `yaml:"deadletters"`
 	// Scores is the topic of scores. A block's scores are published if its pipeline asks for it.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"andon/event"
+	"andon/ingest/dial"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,13 +35,13 @@ func Open(cfg Config, scores func(pipeline string) bool, log *slog.Logger, reg p
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	opts, err := connection(cfg.Seeds, cfg.ClientID, cfg.Security)
+	opts, err := dial.Options(cfg.Seeds, cfg.ClientID, cfg.Security, log)
 	if err != nil {
 		return nil, err
 	}
 	client, err := kgo.NewClient(append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()), // and idempotent, which is the client's default
-		kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead), kgo.MaxBufferedBytes(int(cfg.MaxInFlight)),
+		kgo.RetryBackoffFn(dial.Backoff), kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead), kgo.MaxBufferedBytes(int(cfg.MaxInFlight)),
 		kgo.MaxBufferedRecords(1<<20), // bytes are the bound
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))...)
 	if err != nil {
@@ -133,6 +134,8 @@ func (p *Publisher) failed(b *event.Block, what string, n int, topic string, err
 		err = fmt.Errorf("the topic does not exist on %s: create it", strings.Join(p.cfg.Seeds, ","))
 	case errors.Is(err, kerr.MessageTooLarge):
 		err = fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, p.cfg.MaxRecord)
+	default:
+		err, _ = dial.Advise(err)
 	}
 	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", n, what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, topic, err)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"andon/event"
+	"andon/ingest/dial"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -360,9 +361,9 @@ func TestConfigFaults(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	bad := Config{MaxRecord: 1, Linger: -1, Security: Security{SASLMechanism: "GSSAPI"}}
+	bad := Config{MaxRecord: 1, Linger: -1, Security: dial.Security{SASL: dial.SASL{Mechanism: "gssapi"}}}
 	err := bad.Validate()
-	for _, key := range []string{"seeds: ", "deadletters: ", "scores: ", "max_record: ", "max_in_flight: ", "linger: ", "security: sasl_mechanism: "} {
+	for _, key := range []string{"seeds: ", "deadletters: ", "scores: ", "max_record: ", "max_in_flight: ", "linger: ", "security: sasl.mechanism: "} {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("no fault of %s in:\n%v", key, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -81,7 +83,7 @@ func (a *authority) file(name string) string { return filepath.Join(a.dir, name)
 // ping reaches the brokers by our options, or says why not.
 func ping(t *testing.T, address string, s Security) error {
 	t.Helper()
-	opts, err := Options([]string{address}, "test", s)
+	opts, err := Options([]string{address}, "test", s, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,11 @@ func ping(t *testing.T, address string, s Security) error {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	return c.Ping(ctx)
+	err = c.Ping(ctx)
+	if err != nil {
+		err, _ = Advise(err)
+	}
+	return err
 }
 
 func TestTLSAndSASL(t *testing.T) {
@@ -117,7 +123,8 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 	defer cluster.Close()
 	address := cluster.ListenAddrs()[0]
-	good := Security{TLSCA: a.file("ca.crt"), TLSCert: a.file("client.crt"), TLSKey: a.file("client.key"), SASLMechanism: "SCRAM-SHA-512", User: "s5", Password: "secret-5"}
+	good := Security{TLS: TLS{Enabled: true, CA: a.file("ca.crt"), Cert: a.file("client.crt"), Key: a.file("client.key")},
+		SASL: SASL{Mechanism: "scram-sha-512", User: "s5", Password: "secret-5"}}
 	t.Setenv("ANDON_TEST_PASSWORD", "secret-2")
 	passwords := a.file("password")
 	if err := os.WriteFile(passwords, []byte("secret-p\r\nnot this\n"), 0o600); err != nil {
@@ -134,21 +141,22 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 	check("scram 512", func(*Security) {}, "")
 	check("scram 256 with a password of the environment", func(s *Security) {
-		s.SASLMechanism, s.User, s.Password = "scram-sha-256", "s2", "${ANDON_TEST_PASSWORD}"
+		s.SASL = SASL{Mechanism: "scram-sha-256", User: "s2", Password: "${ANDON_TEST_PASSWORD}"}
 	}, "")
-	check("plain with a password file", func(s *Security) { s.SASLMechanism, s.User, s.Password, s.PasswordFile = "PLAIN", "p", "", passwords }, "")
-	check("server name", func(s *Security) { s.TLSServerName = "127.0.0.1" }, "")
-	check("another server name", func(s *Security) { s.TLSServerName = "other" }, "wanted to match other")
-	check("a wrong password", func(s *Security) { s.Password = "no" }, "EOF") // kfake says no more
-	check("no user", func(s *Security) { s.SASLMechanism, s.User, s.Password = "", "", "" }, "is SASL missing")
-	check("no client certificate", func(s *Security) { s.TLSCert, s.TLSKey = "", "" }, "certificate required")
-	check("an unknown authority", func(s *Security) { s.TLS, s.TLSCA = true, "" }, "unknown authority")
-	check("no TLS", func(s *Security) { s.TLSCA, s.TLSCert, s.TLSKey = "", "", "" }, "is TLS missing")
-	check("no such file", func(s *Security) { s.TLSCA = a.file("none") }, "tls_ca: open")
-	check("not a certificate", func(s *Security) { s.TLSCA = passwords }, "holds no certificate")
-	check("not a key", func(s *Security) { s.TLSKey = passwords }, "tls_cert, tls_key: ")
-	check("no such variable", func(s *Security) { s.Password = "${ANDON_TEST_NO_SUCH}" }, "ANDON_TEST_NO_SUCH is not set")
-	check("no password file", func(s *Security) { s.Password, s.PasswordFile = "", a.file("none") }, "password_file: ")
+	check("plain with a password file", func(s *Security) { s.SASL = SASL{Mechanism: "plain", User: "p", PasswordFile: passwords} }, "")
+	check("server name", func(s *Security) { s.TLS.ServerName = "127.0.0.1" }, "")
+	check("another server name", func(s *Security) { s.TLS.ServerName = "other" }, "wanted to match other")
+	check("another server name", func(s *Security) { s.TLS.ServerName = "other" }, "check kafka.tls: ca and server_name")
+	check("a wrong password", func(s *Security) { s.SASL.Password = "no" }, "EOF") // kfake says no more
+	check("no user", func(s *Security) { s.SASL = SASL{} }, "check kafka.tls and kafka.sasl")
+	check("no client certificate", func(s *Security) { s.TLS.Cert, s.TLS.Key = "", "" }, "certificate required: check kafka.tls: cert and key")
+	check("an unknown authority", func(s *Security) { s.TLS.CA = "" }, "unknown authority: check kafka.tls: ca and server_name")
+	check("no TLS", func(s *Security) { s.TLS = TLS{} }, "check kafka.tls and kafka.sasl")
+	check("no such file", func(s *Security) { s.TLS.CA = a.file("none") }, "tls.ca: open")
+	check("not a certificate", func(s *Security) { s.TLS.CA = passwords }, "holds no PEM certificate")
+	check("not a key", func(s *Security) { s.TLS.Key = passwords }, "tls.cert, tls.key: ")
+	check("no such variable", func(s *Security) { s.SASL.Password = "${ANDON_TEST_NO_SUCH}" }, "ANDON_TEST_NO_SUCH is not set")
+	check("no password file", func(s *Security) { s.SASL.Password, s.SASL.PasswordFile = "", a.file("none") }, "sasl.password_file: ")
 }
 
 func TestValidate(t *testing.T) {
@@ -160,15 +168,37 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	check(Security{}, "")
-	check(Security{TLSCert: "a"}, "tls_cert: ")
-	check(Security{User: "u"}, "sasl_mechanism: ")
-	check(Security{SASLMechanism: "GSSAPI"}, `sasl_mechanism: "GSSAPI"`)
-	check(Security{SASLMechanism: "PLAIN", User: "u"}, "user: ")
-	check(Security{SASLMechanism: "PLAIN", User: "u", Password: "p", PasswordFile: "f"}, "user: ")
-	check(Security{SASLMechanism: "plain", User: "u", Password: "p"}, "")
-	if text := (Security{SASLMechanism: "PLAIN", User: "u", Password: "hush"}).String(); strings.Contains(text, "hush") {
+	check(Security{TLS: TLS{CA: "a"}}, "tls: has settings")
+	check(Security{TLS: TLS{Enabled: true, Cert: "a"}}, "tls: cert and key")
+	check(Security{SASL: SASL{User: "u"}}, "sasl: has settings but no mechanism")
+	check(Security{SASL: SASL{Mechanism: "gssapi"}}, `sasl.mechanism: "gssapi"`)
+	check(Security{SASL: SASL{Mechanism: "plain", Password: "p"}}, "sasl.user: ")
+	check(Security{SASL: SASL{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}}, "sasl: set one of")
+	check(Security{SASL: SASL{Mechanism: "plain", User: "u", Password: "p"}}, "")
+	s := Security{SASL: SASL{Mechanism: "plain", User: "u", Password: "hush"}}
+	if text := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(text, "hush") {
 		t.Error(text)
 	}
+}
+
+func TestPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from file\r\nmore"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ANDON_TEST_PASSWORD", "from $env")
+	get := func(s SASL, want, fault string) {
+		t.Helper()
+		got, err := s.secret()
+		if got != want || (err != nil) != (fault != "") || err != nil && !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	get(SASL{Password: "p$ss{}"}, "p$ss{}", "")
+	get(SASL{Password: "${ANDON_TEST_PASSWORD}"}, "from $env", "")
+	get(SASL{Password: "${ANDON_TEST_NONE}"}, "", "ANDON_TEST_NONE is not set")
+	get(SASL{PasswordFile: file}, "from file", "")
+	get(SASL{PasswordFile: file + "x"}, "", "sasl.password_file")
 }
 
 func TestTrouble(t *testing.T) {
@@ -195,7 +225,7 @@ func TestTrouble(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	for tries, most := range map[int]time.Duration{0: 63 * time.Millisecond, 1: 63 * time.Millisecond, 3: 250 * time.Millisecond, 6: 1250 * time.Millisecond, 1000: 1250 * time.Millisecond} {
 		for range 100 {
-			if d := backoff(tries); d < most/2-time.Millisecond || d > most {
+			if d := Backoff(tries); d < most/2-time.Millisecond || d > most {
 				t.Fatalf("after %d tries: %v", tries, d)
 			}
 		}

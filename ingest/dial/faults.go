@@ -1,0 +1,41 @@
+package dial
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// refusals are the answers to a connection that asking again does not change, with what to do about each.
+var refusals = []struct {
+	err  error
+	todo string
+}{
+	{kerr.SaslAuthenticationFailed, "check kafka.sasl: user and password"},
+	{kerr.UnsupportedSaslMechanism, "check kafka.sasl.mechanism"},
+	{kerr.IllegalSaslState, "check kafka.sasl: the broker asks for a login"},
+}
+
+// Advise adds what to do to an error that means that the brokers refuse us for good, or we them. Other errors it returns as they are, and false.
+func Advise(err error) (advised error, permanent bool) {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return fmt.Errorf("%w: %s", err, r.todo), true
+		}
+	}
+	if theirs, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the broker's certificate does not hold: %w: check kafka.tls: ca and server_name", theirs), true
+	}
+	// The other side's alert has no type that is exported.
+	if remote, ok := errors.AsType[*net.OpError](err); ok && remote.Op == "remote error" {
+		return fmt.Errorf("the broker refuses our side of TLS: %w: check kafka.tls: cert and key", remote), true
+	}
+	if early, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
+		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", early), true
+	}
+	return err, false
+}
