@@ -26,6 +26,8 @@ type dataset struct {
 	remaining     []float64
 	query, digest string
 	assets        int
+	// incomplete is how many assets have failed without rows up to their failure: the label may have overtaken them.
+	incomplete int
 }
 
 // life is an asset's rows until it failed, or all of them where nothing fails.
@@ -41,7 +43,7 @@ type life struct {
 
 // collect reads what a pipeline has stored and makes windows and targets of it. The same rows and labels give the same data set to the bit.
 func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (*dataset, error) {
-	lives, query, err := readLives(ctx, src, p, memory)
+	lives, query, incomplete, err := readLives(ctx, src, p, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 
 	held, assets := split(lives, &p.Spec)
 	recipe.Scale = scale(lives, held)
-	d := &dataset{recipe: recipe, query: query, assets: assets}
+	d := &dataset{recipe: recipe, query: query, assets: assets, incomplete: incomplete}
 	width := recipe.Width()
 	d.train.Length, d.train.Width = recipe.Length, width
 	d.val.Length, d.val.Width = recipe.Length, width
@@ -89,14 +91,14 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 	return d, nil
 }
 
-// readLives copies the rows, cut into lives, ordered by asset and time.
-func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) ([]*life, string, error) {
+// readLives copies the rows, cut into lives, ordered by asset and time, and counts the assets without rows up to their last failure.
+func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (lives []*life, query string, incomplete int, err error) {
 	var assets []string
 	ends := map[string][]int64{}
 	if p.Spec.Task == model.RemainingLife {
 		labels, err := src.Labels(ctx, p.Name, event.KindFailure)
 		if err != nil {
-			return nil, "", fmt.Errorf("read labels of %s: %w", p.Name, err)
+			return nil, "", 0, fmt.Errorf("read labels of %s: %w", p.Name, err)
 		}
 		for _, l := range labels {
 			ends[l.Asset] = append(ends[l.Asset], l.Time)
@@ -108,13 +110,17 @@ func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes)
 		}
 		slices.Sort(assets)
 	}
-	var lives []*life
+	incomplete = len(assets)
 	bytes := 0
-	query, err := src.Readings(ctx, p.Name, p.Recipe.Signals, assets, 0, 0, func(asset string, rows []event.Row) error {
+	query, err = src.Readings(ctx, p.Name, p.Recipe.Signals, assets, 0, 0, func(asset string, rows []event.Row) error {
 		if p.Spec.Task == model.Anomaly {
 			lives = append(lives, &life{asset: asset, rows: clone(rows[:min(len(rows), p.Spec.MinRows)])})
 		} else {
-			lives = append(lives, cut(asset, rows, ends[asset], int64(p.Recipe.Grid))...)
+			grid := int64(p.Recipe.Grid)
+			lives = append(lives, cut(asset, rows, ends[asset], grid)...)
+			if len(rows) > 0 && rows[len(rows)-1].Time >= ends[asset][len(ends[asset])-1]-int64(p.Recipe.MaxGap+2)*grid {
+				incomplete--
+			}
 		}
 		if bytes += len(rows) * (64 + 8*len(p.Recipe.Signals)); bytes > int(memory) {
 			return fmt.Errorf("the rows of %d assets alone are more than %v: raise trainer.memory", len(lives), memory)
@@ -122,7 +128,7 @@ func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes)
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("read rows of %s: %w", p.Name, err)
+		return nil, "", 0, fmt.Errorf("read rows of %s: %w", p.Name, err)
 	}
 	slices.SortStableFunc(lives, func(a, b *life) int {
 		if a.asset < b.asset {
@@ -132,7 +138,7 @@ func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes)
 		}
 		return 0
 	})
-	return lives, query, nil
+	return lives, query, incomplete, nil
 }
 
 // cut makes lives of an asset's rows, each ending with a failure; rows after the last failure belong to a life whose end is not known. An asset that

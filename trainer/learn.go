@@ -21,9 +21,17 @@ type Lesson struct {
 
 // Watcher is told how a lesson goes; either field may be nil.
 type Watcher struct {
-	// Ready is called once, with the number of training windows, when the data is there.
-	Ready func(windows int)
+	// Ready is called once, when the data is there; an error ends the lesson with it.
+	Ready func(d Data) error
 	Epoch func(p fit.Progress)
+}
+
+// Data says what a lesson learns from.
+type Data struct {
+	// Windows is the number of training windows, Assets how many assets they and the validation windows come from.
+	Windows, Assets int
+	// Incomplete is how many assets have a failure label and no rows up to it.
+	Incomplete int
 }
 
 // Learn makes a model of what a pipeline has stored: data set, training, calibration, scoring graph. It registers nothing. memory bounds the windows. For
@@ -35,7 +43,9 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 		return nil, err
 	}
 	if w.Ready != nil {
-		w.Ready(d.train.Len())
+		if err := w.Ready(Data{Windows: d.train.Len(), Assets: d.assets, Incomplete: d.incomplete}); err != nil {
+			return nil, err
+		}
 	}
 	s := &p.Spec
 	net := fit.Network{Length: d.recipe.Length, Width: d.recipe.Width(), Hidden: s.Hidden, Layers: s.Layers, Forecast: s.Task == model.Anomaly}

@@ -148,7 +148,7 @@ func TestLearnStops(t *testing.T) {
 	fill(&w, 8)
 	p := pumps()
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := Learn(ctx, &w, &p, Default().Memory, "r", Watcher{Ready: func(int) { cancel() }})
+	_, err := Learn(ctx, &w, &p, Default().Memory, "r", Watcher{Ready: func(Data) error { cancel(); return nil }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -12,9 +12,11 @@ type State struct {
 	Now time.Time
 	// Champion is the live version that fits the pipeline's recipe; empty when there is none.
 	Champion string
-	// Assets is how many assets have failed, Changed when that last changed; for remaining-life.
-	Assets  int
-	Changed time.Time
+	// Assets is how many assets have failed, Changed when that last changed or a run was put off since the rows of Incomplete assets had not come up to
+	// their failure; for remaining-life.
+	Assets     int
+	Changed    time.Time
+	Incomplete int
 	// Rows is how many readings there are; for anomaly.
 	Rows uint64
 	// Failures counts failed runs since the last good one; Ended is when the last of them ended.
@@ -64,6 +66,9 @@ func decide(c *Config, p *Spec, s *State) Decision {
 	}
 	if p.Task == model.RemainingLife {
 		if quiet := s.Now.Sub(s.Changed); quiet < p.Settle {
+			if s.Incomplete > 0 {
+				return say(Wait, "the rows of %d failed assets have not come up to their failure: looking again after %v", s.Incomplete, p.Settle)
+			}
 			return say(Wait, "%d assets have failed, the last label came %v ago: waiting for %v without one", s.Assets, quiet.Round(time.Second), p.Settle)
 		}
 		return say(Train, "no champion, and %d assets have failed", s.Assets)

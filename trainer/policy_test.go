@@ -81,6 +81,8 @@ func policyCase(t *testing.T, settings, known string) (Spec, State) {
 			spec.Settle = duration(v)
 		case "assets":
 			state.Assets = number(v)
+		case "incomplete":
+			state.Incomplete = number(v)
 		case "rows":
 			state.Rows = uint64(number(v))
 		case "quiet":

@@ -26,7 +26,7 @@ func (t *Trainer) consider(ctx context.Context, s *student) {
 	switch d.Verdict {
 	case Train:
 		t.answered(s, state.Asked)
-		t.train(ctx, s, d.Reason)
+		t.train(ctx, s, d.Reason, state.Asked != "")
 	case Refuse:
 		t.answered(s, state.Asked)
 		r := t.begin(s)
@@ -63,9 +63,9 @@ func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 	}
 	state.Now = time.Now()
 	if state.Assets != s.assets || s.changed.IsZero() {
-		s.assets, s.changed = state.Assets, state.Now
+		s.assets, s.changed, s.incomplete = state.Assets, state.Now, 0
 	}
-	state.Changed = s.changed
+	state.Changed, state.Incomplete = s.changed, s.incomplete
 	return state, nil
 }
 
@@ -90,9 +90,16 @@ func (t *Trainer) answered(s *student, asked string) {
 }
 
 // train does one run.
-func (t *Trainer) train(ctx context.Context, s *student, why string) {
+func (t *Trainer) train(ctx context.Context, s *student, why string, asked bool) {
 	r := t.begin(s)
-	lesson, err := r.learn(ctx, why)
+	lesson, err := r.learn(ctx, why, asked)
+	var early *earlyError
+	if errors.As(err, &early) {
+		// Nothing was told of the run yet. What is missing may come; the settle time starts again.
+		s.early, s.incomplete, s.changed = s.early+1, early.assets, time.Now()
+		return
+	}
+	s.early, s.incomplete = 0, 0
 	if err == nil {
 		err = t.install(s, lesson.Model, why)
 	}
@@ -139,11 +146,25 @@ func (t *Trainer) begin(s *student) *run {
 	return r
 }
 
-func (r *run) learn(ctx context.Context, why string) (*Lesson, error) {
+// maxEarly is how often a run waits for rows that a label speaks of; some never come.
+const maxEarly = 12
+
+// earlyError tells that labels have overtaken their rows, which come by another topic.
+type earlyError struct{ assets int }
+
+func (e *earlyError) Error() string {
+	return fmt.Sprintf("the rows of %d failed assets have not come up to their failure", e.assets)
+}
+
+func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error) {
 	return Learn(ctx, r.t.store, &r.s.Pipeline, r.t.cfg.Memory, r.name, Watcher{
-		Ready: func(windows int) {
-			r.last.Rows = windows
+		Ready: func(d Data) error {
+			if d.Incomplete > 0 && r.s.early < maxEarly && !asked {
+				return &earlyError{d.Incomplete}
+			}
+			r.last.Rows = d.Windows
 			r.tell(ctx, event.TrainingStarted, event.Training{Detail: why})
+			return nil
 		},
 		Epoch: func(p fit.Progress) {
 			r.last.Epoch, r.last.Loss, r.last.ValLoss, r.last.RowsPerSecond = p.Epoch, p.Loss, p.ValLoss, p.RowsPerSecond

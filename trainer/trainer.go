@@ -76,9 +76,11 @@ type student struct {
 	said  Decision // the last decision
 
 	assets   int
-	changed  time.Time // when assets last changed
+	changed  time.Time // when assets last changed, or a run was put off
 	failures int       // failed runs since the last good one
 	ended    time.Time // when the last run ended
+	// early counts runs that were put off because labels had overtaken their rows, incomplete the assets of which that was so at the last of them.
+	early, incomplete int
 }
 
 // New returns a trainer of pipelines, whose models are put into the registry; every step of a run goes to the store and to out, which must not block. ONNX

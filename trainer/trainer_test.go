@@ -199,6 +199,42 @@ func TestFailuresBackOff(t *testing.T) {
 	})
 }
 
+// Labels come by another topic than rows and may overtake them: the run waits, but not for ever.
+func TestLabelsOvertakeRows(t *testing.T) {
+	orttest.Open(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := pumps()
+		p.Spec.Epochs = 1
+		s := open(t, p)
+		fill(s.store, 8)
+		var rest []event.Row
+		s.store.mu.Lock()
+		rows := s.store.rows["pump-03"]
+		s.store.rows["pump-03"], rest = rows[:20], rows[20:]
+		s.store.mu.Unlock()
+		after(22 * time.Second)
+		s.expect(t, Wait, "the rows of 1 failed assets have not come up")
+		if len(s.told()) != 0 {
+			t.Fatalf("told %+v", s.told())
+		}
+		s.store.put("pump-03", rest)
+		after(7 * time.Second)
+		s.expect(t, Content, "champion")
+		if m := s.shelf.Live("pumps"); m.Lineage.Windows != 8*50+3*28-8*4 {
+			t.Errorf("trained on %d windows", m.Lineage.Windows)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := pumps()
+		p.Spec.Epochs = 1
+		s := open(t, p)
+		fill(s.store, 8)
+		s.store.fail("never-seen", 1000*hour)
+		after(2 * time.Minute)
+		s.expect(t, Content, "champion")
+	})
+}
+
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, pumps())
