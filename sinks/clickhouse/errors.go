@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"syscall"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -142,6 +143,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: grant it to the user of clickhouse.dsn", err)
 	case isCode(err, codeUnknownTable, 47):
 		return fmt.Errorf("%w: andon's tables are not there or not of this version; start andon up once to make them", err)
+	case strings.Contains(err.Error(), "unexpected packet"):
+		return fmt.Errorf("%w: this is not ClickHouse's native port, which is 9000, or 9440 with ?secure=true", err)
 	case code(err) == 0 && broken(err):
 		return fmt.Errorf("%w: ClickHouse cannot be reached; is it running, and is clickhouse.dsn its native port (9000, or 9440 with ?secure=true)?", err)
 	default:

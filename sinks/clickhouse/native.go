@@ -2,9 +2,11 @@ package clickhouse
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -20,6 +22,68 @@ import (
 type frame struct {
 	rows    int
 	columns []wireColumn
+	// order says which row of the block the i-th row of the frame is; nil: the i-th.
+	order []int32
+}
+
+func (f *frame) row(i int) int {
+	if f.order == nil {
+		return i
+	}
+	return int(f.order[i])
+}
+
+// sorted returns the order of n rows by word, then time, rows of the same word and time as they came; nil when they are so already. A table's server
+// sorts an insert by the table's key; done here, by counting, it costs a third of that (1.3 to 1.0 µs a row of 14 values, on the server).
+func sorted(n int, word func(i int) string, time func(i int) int64) []int32 {
+	seen := make(map[string]int32)
+	key := make([]int32, n)
+	var words []string
+	for i := range n {
+		if w := word(i); i > 0 && w == words[key[i-1]] {
+			key[i] = key[i-1]
+		} else if k, ok := seen[w]; ok {
+			key[i] = k
+		} else {
+			key[i] = int32(len(words))
+			seen[w] = key[i]
+			words = append(words, w)
+		}
+	}
+	slices.Sort(words)
+	rank := make([]int32, len(words)) // of a key
+	for r, w := range words {
+		rank[seen[w]] = int32(r)
+	}
+	next := make([]int32, len(words)+1) // place of the next row of a rank
+	for i := range key {
+		key[i] = rank[key[i]]
+		next[key[i]+1]++
+	}
+	for r := range words {
+		next[r+1] += next[r]
+	}
+	order := make([]int32, n)
+	moved := false
+	for i, k := range key {
+		moved = moved || int(next[k]) != i
+		order[next[k]] = int32(i)
+		next[k]++
+	}
+	// next[r] is now where rank r ends.
+	for r, from := 0, int32(0); r < len(words); r++ {
+		of := order[from:next[r]]
+		byTime := func(a, b int32) int { return cmp.Compare(time(int(a)), time(int(b))) }
+		if !slices.IsSortedFunc(of, byTime) {
+			slices.SortStableFunc(of, byTime)
+			moved = true
+		}
+		from = next[r]
+	}
+	if !moved {
+		return nil
+	}
+	return order
 }
 
 type wireColumn struct {
@@ -92,8 +156,14 @@ func bytesOf[T number](values []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), len(values)*int(unsafe.Sizeof(values[0])))
 }
 
-// numbers adds a column of fixed width. The values are not copied.
-func numbers[T number](f *frame, name, typ string, values []T) { f.add(name, typ, bytesOf(values)) }
+// each adds a column of fixed width; at is given the row of the block, as in all that follows.
+func each[T number](f *frame, name, typ string, at func(row int) T) {
+	out := make([]T, f.rows)
+	for i := range out {
+		out[i] = at(f.row(i))
+	}
+	f.add(name, typ, bytesOf(out))
+}
 
 // same adds a column of fixed width with one value in every row.
 func same[T number](f *frame, name, typ string, value T) {
@@ -101,23 +171,30 @@ func same[T number](f *frame, name, typ string, value T) {
 	for i := range values {
 		values[i] = value
 	}
-	numbers(f, name, typ, values)
+	f.add(name, typ, bytesOf(values))
 }
 
-// lists adds an Array(Float64) column of arrays of one length. The values are not copied.
+// lists adds an Array(Float64) column of arrays of one length; values are the block's rows one after the other.
 func (f *frame) lists(name string, width int, values []float64) {
 	ends := make([]uint64, f.rows)
 	for i := range ends {
 		ends[i] = uint64((i + 1) * width)
 	}
+	if f.order != nil {
+		moved := make([]float64, 0, len(values))
+		for _, row := range f.order {
+			moved = append(moved, values[int(row)*width:(int(row)+1)*width]...)
+		}
+		values = moved
+	}
 	f.add(name, "Array(Float64)", bytesOf(ends), bytesOf(values))
 }
 
 // texts adds a String column.
-func (f *frame) texts(name string, at func(i int) string) {
+func (f *frame) texts(name string, at func(row int) string) {
 	var b []byte
 	for i := range f.rows {
-		b = appendText(b, at(i))
+		b = appendText(b, at(f.row(i)))
 	}
 	f.add(name, "String", b)
 }
@@ -135,18 +212,18 @@ func (f *frame) word(name, value string) {
 }
 
 // words adds a dictionary column.
-func (f *frame) words(name string, at func(i int) string) {
-	head, body := dictionary(f.rows, at)
+func (f *frame) words(name string, at func(row int) string) {
+	head, body := dictionary(f.rows, func(i int) string { return at(f.row(i)) })
 	f.add(name, lowCardinality, append([][]byte{head}, body...)...)
 }
 
 // wordMap adds a Map(LowCardinality(String), String) column. The dictionary's head comes before the ends of the rows.
-func (f *frame) wordMap(name string, at func(i int) [][2]string) {
+func (f *frame) wordMap(name string, at func(row int) [][2]string) {
 	var keys []string
 	var values []byte
 	ends := make([]uint64, f.rows)
 	for i := range f.rows {
-		for _, kv := range at(i) {
+		for _, kv := range at(f.row(i)) {
 			keys = append(keys, kv[0])
 			values = appendText(values, kv[1])
 		}
@@ -207,13 +284,13 @@ func dictionaryBody(size int, words []byte, n int, width uint64, keys []byte) []
 	return [][]byte{head, words, binary.LittleEndian.AppendUint64(nil, uint64(n)), keys}
 }
 
-// pairs adds an Array(Tuple(String, String)) column; at calls pair for each pair of row i.
-func (f *frame) pairs(name, typ string, at func(i int, pair func(key, value string))) {
+// pairs adds an Array(Tuple(String, String)) column; at calls pair for each pair of a row.
+func (f *frame) pairs(name, typ string, at func(row int, pair func(key, value string))) {
 	var keys, values []byte
 	ends := make([]uint64, f.rows)
 	n := uint64(0)
 	for i := range f.rows {
-		at(i, func(key, value string) {
+		at(f.row(i), func(key, value string) {
 			keys, values = appendText(keys, key), appendText(values, value)
 			n++
 		})

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -103,9 +104,9 @@ func (s *Store) query(ctx context.Context, sql string, params map[string]string,
 
 func (s *Store) explainQuery(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) || isCode(err, codeTimeout):
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || isCode(err, codeTimeout):
 		return fmt.Errorf("the query took longer than %v: narrow it by pipeline, asset and time, or raise clickhouse.query_timeout: %w", s.cfg.QueryTimeout, err)
-	case isCode(err, codeResultBytes):
+	case isCode(err, codeResultBytes) || errors.Is(err, errTooLarge):
 		return fmt.Errorf("the answer is larger than %v: ask for fewer columns or rows, or raise clickhouse.query_memory: %w", s.cfg.QueryMemory, err)
 	case isCode(err, codeMemory):
 		return fmt.Errorf("the query needs more memory than it may use: narrow it by pipeline, asset and time: %w", err)
@@ -146,10 +147,13 @@ func plain(v reflect.Value) any {
 		return x.String()
 	case interface{ Any() any }: // Variant and Dynamic
 		return plain(reflect.ValueOf(x.Any()))
-	case json.Marshaler:
-		return asJSON(x)
 	case fmt.Stringer:
 		return x.String()
+	}
+	if v.CanAddr() && v.Kind() == reflect.Struct {
+		if x, ok := v.Addr().Interface().(json.Marshaler); ok {
+			return asJSON(x)
+		}
 	}
 	switch v.Kind() {
 	case reflect.Bool:

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -47,7 +46,10 @@ func Open(ctx context.Context, cfg Config, at func() engine.Endpoint, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	if err := s.look(ctx); err != nil {
+	if err = s.look(ctx); err == nil {
+		err = s.checkWindows(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ClickHouse at %s: %w", where(cfg, at), explain(err)), s.Close())
 	}
 	return s, nil
@@ -75,38 +77,6 @@ func open(cfg Config, at func() engine.Endpoint, log *slog.Logger, reg prometheu
 	return s, nil
 }
 
-// logins returns the connections' options for the owner and the reader.
-func logins(cfg Config, at func() engine.Endpoint) (owner, reader *ch.Options, err error) {
-	if cfg.DSN != "" {
-		if owner, err = options(cfg.DSN); err != nil {
-			return nil, nil, err
-		}
-		if reader = owner; cfg.ReaderDSN != "" {
-			if reader, err = options(cfg.ReaderDSN); err != nil {
-				return nil, nil, err
-			}
-		}
-		for _, o := range []*ch.Options{owner, reader} {
-			if o.Compression == nil { // over a network it pays; on loopback it costs a third of an insert
-				o.Compression = &ch.Compression{Method: ch.CompressionLZ4}
-			}
-		}
-		return owner, reader, nil
-	}
-	login := func(l engine.Login) *ch.Options {
-		return &ch.Options{
-			Addr: []string{"embedded"},
-			Auth: ch.Auth{Database: engine.Database, Username: l.User, Password: l.Password},
-			DialContext: func(ctx context.Context, _ string) (net.Conn, error) {
-				var d net.Dialer
-				return d.DialContext(ctx, "tcp", at().Native) // the port may be another one after a restart
-			},
-			DialTimeout: 5 * time.Second,
-		}
-	}
-	return login(at().Owner), login(at().Reader), nil
-}
-
 // where names the server for people, without a password.
 func where(cfg Config, at func() engine.Endpoint) string {
 	if cfg.DSN != "" {
@@ -131,7 +101,7 @@ func (s *Store) look(ctx context.Context) error {
 		return err
 	}
 	s.unified = known > 0
-	return s.checkWindows(ctx)
+	return nil
 }
 
 func quote(identifier string) string {

@@ -106,44 +106,34 @@ const (
 var earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
 // micros adds a DateTime64(6) column from Unix nanoseconds, rounded down.
-func (f *frame) micros(name string, at func(i int) int64) {
-	out := make([]int64, f.rows)
-	for i := range out {
-		ns := at(i)
-		out[i] = ns / 1000
-		if ns%1000 < 0 {
-			out[i]--
+func (f *frame) micros(name string, at func(row int) int64) {
+	each(f, name, micro, func(row int) int64 {
+		us := at(row) / 1000
+		if at(row)%1000 < 0 {
+			us--
 		}
-	}
-	numbers(f, name, micro, out)
-}
-
-func each[T number](f *frame, name, typ string, at func(i int) T) {
-	out := make([]T, f.rows)
-	for i := range out {
-		out[i] = at(i)
-	}
-	numbers(f, name, typ, out)
+		return us
+	})
 }
 
 func readingsFrame(b *event.Block) *frame {
 	r := &b.Readings
-	f := &frame{rows: r.Len()}
+	f := &frame{rows: r.Len(), order: sorted(r.Len(), func(i int) string { return r.Asset[i] }, func(i int) int64 { return r.Time[i] })}
 	f.word("pipeline", b.Pipeline)
 	f.words("asset", func(i int) string { return r.Asset[i] })
 	f.micros("time", func(i int) int64 { return r.Time[i] })
 	f.word("signals", strings.Join(r.Signals, ","))
 	f.lists("values", len(r.Signals), r.Values)
-	numbers(f, "status", statuses, r.Status)
+	each(f, "status", statuses, func(i int) event.Status { return r.Status[i] })
 	f.word("_topic", b.Topic)
 	same(f, "_partition", "Int32", b.Partition)
-	numbers(f, "_offset", "Int64", r.Offset)
+	each(f, "_offset", "Int64", func(i int) int64 { return r.Offset[i] })
 	return f
 }
 
 func scoresFrame(b *event.Block) *frame {
 	s := b.Scores
-	f := &frame{rows: len(s)}
+	f := &frame{rows: len(s), order: sorted(len(s), func(i int) string { return s[i].Asset }, func(i int) int64 { return s[i].End })}
 	f.word("pipeline", b.Pipeline)
 	f.words("asset", func(i int) string { return s[i].Asset })
 	f.micros("start", func(i int) int64 { return s[i].Start })

@@ -36,10 +36,13 @@ type Engine struct {
 
 	started bool
 	lock    *os.File
+	quit    chan struct{} // closed by Close
+	quitted sync.Once
 
 	mu    sync.Mutex
 	at    Endpoint
 	child *child
+	ran   chan struct{} // closed when Run has returned; nil before it is called
 }
 
 // New makes an engine with its tables in dir/store. command is the program that runs Child, and the arguments before Child's own. Nothing is
@@ -48,7 +51,8 @@ func New(cfg Config, dir string, command []string, log *slog.Logger, reg prometh
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	return &Engine{cfg: cfg, dir: dir, run: filepath.Join(dir, "run"), command: command, log: log, metrics: newMetrics(reg)}
+	return &Engine{cfg: cfg, dir: dir, run: filepath.Join(dir, "run"), command: command, log: log, metrics: newMetrics(reg),
+		quit: make(chan struct{})}
 }
 
 // Endpoint tells where the server listens now; it stays when the child restarts, unless another process took a port.
@@ -68,7 +72,7 @@ func (e *Engine) Log() string { return filepath.Join(e.run, logFile) }
 func (e *Engine) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("start the embedded ClickHouse: %w", err), e.Close())
+			err = errors.Join(fmt.Errorf("start the embedded ClickHouse: %w", err), e.end())
 		}
 	}()
 	if _, err := e.cfg.library(); err != nil {
@@ -98,8 +102,26 @@ func (e *Engine) Start(ctx context.Context) (err error) {
 	return e.launch(ctx)
 }
 
-// Run keeps the server up until ctx ends, then stops it: what was acknowledged is on disk. It starts the server if Start was not called.
+// Run keeps the server up until ctx ends or Close is called, then stops it: what was acknowledged is on disk. It starts the server if Start was not
+// called.
 func (e *Engine) Run(ctx context.Context) error {
+	ran := make(chan struct{})
+	defer close(ran)
+	e.mu.Lock()
+	e.ran = ran
+	e.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		select {
+		case <-e.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer cancel()
 	if !e.started {
 		if err := e.Start(ctx); err != nil {
 			return err
@@ -107,32 +129,38 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	const calm, longest = time.Minute, 10 * time.Second
 	pause := 100 * time.Millisecond
-	for {
+	for ctx.Err() == nil {
 		up := time.Now()
 		why := e.watch(ctx)
-		if ctx.Err() != nil {
-			return e.Close()
-		}
 		if time.Since(up) > calm {
 			pause = 100 * time.Millisecond
 		}
-		for why != nil {
+		for why != nil && ctx.Err() == nil {
 			e.log.Error("embedded ClickHouse is down, starting it again", "error", why, "pause", pause)
 			select {
 			case <-ctx.Done():
-				return e.Close()
 			case <-time.After(pause/2 + rand.N(pause)):
-			}
-			pause = min(2*pause, longest)
-			if why = e.launch(ctx); ctx.Err() != nil {
-				return e.Close()
+				pause = min(2*pause, longest)
+				why = e.launch(ctx)
 			}
 		}
 	}
+	return e.end()
 }
 
-// Close stops the server: its prompt is told to exit; after StopTimeout it is killed. It may be called again, and without Start.
+// Close stops the server, and Run: the server's prompt is told to exit; after StopTimeout it is killed. It may be called again, and without Start.
 func (e *Engine) Close() error {
+	e.quitted.Do(func() { close(e.quit) })
+	e.mu.Lock()
+	ran := e.ran
+	e.mu.Unlock()
+	if ran != nil {
+		<-ran
+	}
+	return e.end()
+}
+
+func (e *Engine) end() error {
 	e.mu.Lock()
 	c := e.child
 	e.child = nil
@@ -208,15 +236,14 @@ func (e *Engine) launch(ctx context.Context) error {
 	if err := e.ready(ctx, c); err != nil {
 		return err
 	}
-	nativeAt, webAt, _ := e.readPorts()
-	e.mu.Lock()
-	e.at.Native, e.at.HTTP = nativeAt, webAt
-	e.child = c
 	at := e.at
-	e.mu.Unlock()
+	at.Native, at.HTTP, _ = e.readPorts()
 	if err := writeCredentials(e.Credentials(), at); err != nil {
-		return err
+		return errors.Join(err, c.stop(e.cfg.StopTimeout))
 	}
+	e.mu.Lock()
+	e.at, e.child = at, c
+	e.mu.Unlock()
 	e.metrics.up.Set(1)
 	e.log.Info("embedded ClickHouse listens", "native", at.Native, "http", at.HTTP, "pid", c.cmd.Process.Pid, "took", time.Since(begin).Round(time.Millisecond))
 	return nil

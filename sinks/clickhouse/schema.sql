@@ -1,0 +1,542 @@
+-- The schema of andon's ClickHouse database, as the migrations in schema/ make it. Written by go test ./sinks/clickhouse -run SchemaFile -update.
+-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, deadletters and metrics.
+
+CREATE TABLE andon.deadletters
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that could not use the record.',
+    `reason` LowCardinality(String) COMMENT 'malformed, late, future, ancient or refused (by ClickHouse).',
+    `detail` String COMMENT 'What was wrong, and what to do.' CODEC(ZSTD(1)),
+    `time` DateTime64(6, 'UTC') COMMENT 'The record\'s own timestamp in Kafka.' CODEC(Delta(8), LZ4),
+    `key` String COMMENT 'The record\'s key, as it was.' CODEC(ZSTD(1)),
+    `value` String COMMENT 'The record\'s value, as it was.' CODEC(ZSTD(1)),
+    `headers` Array(Tuple(
+        key String,
+        value String)) COMMENT 'The record\'s headers, in their order; a key may come twice.' CODEC(ZSTD(1)),
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record.',
+    `_partition` Int32 COMMENT 'Kafka partition of the record.',
+    `_offset` Int64 COMMENT 'Kafka offset of the record.' CODEC(Delta(8), LZ4),
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.' CODEC(Delta(8), LZ4)
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, reason, _topic, _partition, _offset)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192
+COMMENT 'Records that could not be used, whole, with the reason. The topic andon.deadletter holds the same.';
+
+CREATE TABLE andon.labels
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that the label is for.',
+    `asset` LowCardinality(String) COMMENT 'Asset that it happened to.',
+    `time` DateTime64(6, 'UTC') COMMENT 'Event time: when it happened.',
+    `label` LowCardinality(String) COMMENT 'What happened: failure marks the end of a life; a task may know other words.',
+    `value` Float64 COMMENT 'The number that belongs to the label; nan where it has none.',
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record.',
+    `_partition` Int32 COMMENT 'Kafka partition of the record.',
+    `_offset` Int64 COMMENT 'Kafka offset of the record.',
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.'
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, asset, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192
+COMMENT 'The truth about assets, told after the fact.';
+
+CREATE TABLE andon.metrics
+(
+    `time` DateTime64(3, 'UTC') COMMENT 'When the value was read.' CODEC(DoubleDelta, LZ4),
+    `name` LowCardinality(String) COMMENT 'Name of the metric, as on /metrics; a histogram gives its _sum and _count.',
+    `labels` Map(LowCardinality(String), String) COMMENT 'Its labels.',
+    `value` Float64 COMMENT 'Its value.' CODEC(Gorilla(8), LZ4)
+)
+ENGINE = MergeTree
+ORDER BY (name, time)
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'andon\'s own metrics over time.';
+
+CREATE TABLE andon.migrations
+(
+    `version` UInt32 COMMENT 'Number of the migration.',
+    `name` String COMMENT 'Its file.',
+    `applied` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When it was applied.'
+)
+ENGINE = MergeTree
+ORDER BY version
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'Which changes of the schema were applied.';
+
+CREATE TABLE andon.models
+(
+    `time` DateTime64(6, 'UTC') COMMENT 'When it happened.',
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that the model is for.',
+    `version` String COMMENT 'First 12 hexadecimal digits of the SHA-256 of the ONNX file.',
+    `alias` LowCardinality(String) COMMENT 'What the version became: empty when it was registered, champion when it went live.',
+    `task` LowCardinality(String) COMMENT 'What its outputs mean: remaining-life or anomaly.',
+    `unit` LowCardinality(String) COMMENT 'Unit of scores.value.',
+    `network` LowCardinality(String) COMMENT 'Kind of network.',
+    `metrics` Map(String, Float64) COMMENT 'Quality, as measured at training.',
+    `lineage` String COMMENT 'JSON: run, query and digest of the training rows, seed, code.',
+    `who` String COMMENT 'Who did it: a person, or the part of andon that decided.',
+    `why` String COMMENT 'Why, in words.'
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, time)
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'What happened to models: registered, promoted, rolled back.';
+
+CREATE TABLE andon.readings
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that took the row.',
+    `asset` LowCardinality(String) COMMENT 'What was measured: a machine, a compressor, a camera.',
+    `time` DateTime64(6, 'UTC') COMMENT 'Event time: when it was measured, as the record says.' CODEC(DoubleDelta, LZ4),
+    `signals` LowCardinality(String) COMMENT 'Names of the values, joined by commas, in the order of the values.',
+    `values` Array(Float64) COMMENT 'One value a signal; nan where the record had none.' CODEC(LZ4),
+    `status` Enum8('ok' = 1, 'duplicate' = 2) COMMENT 'ok: taken into windows. duplicate: same asset, time and signals as a row taken before. Late rows are in deadletters.',
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record.',
+    `_partition` Int32 COMMENT 'Kafka partition of the record.' CODEC(LZ4),
+    `_offset` Int64 COMMENT 'Kafka offset of the record.' CODEC(Delta(8), LZ4),
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.' CODEC(Delta(8), LZ4),
+    INDEX offsets _offset TYPE minmax GRANULARITY 1,
+    PROJECTION by_minute
+    (
+        SELECT
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored),
+            count(),
+            min(_offset),
+            max(_offset),
+            max(time),
+            max(_stored)
+        GROUP BY
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored)
+    )
+)
+ENGINE = MergeTree
+PARTITION BY (pipeline, intDiv(_offset, 100000000))
+ORDER BY (pipeline, asset, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, materialize_projections_on_insert = 0, materialize_projections_on_merge = 1
+COMMENT 'What was measured: one row an asset and instant, as decoded from the record.';
+
+CREATE TABLE andon.scores
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that scored the window.',
+    `asset` LowCardinality(String) COMMENT 'Asset that the window is of.',
+    `start` DateTime64(6, 'UTC') COMMENT 'Event time at which the first slot of the window begins.' CODEC(DoubleDelta, LZ4),
+    `end` DateTime64(6, 'UTC') COMMENT 'Event time at which the last slot of the window ends.' CODEC(DoubleDelta, LZ4),
+    `value` Float32 COMMENT 'What the model says, in its unit: remaining life in grid steps, or a forecast error in standard deviations. See models.unit.',
+    `risk` Float32 COMMENT 'From 0, nothing to see, to 1, pull the cord. Assets are ranked by it.',
+    `version` LowCardinality(String) COMMENT 'Version of the model, as in models.version.',
+    `latency_ns` Int64 COMMENT 'From the arrival of the record that completed the window to the verdict, in nanoseconds.' CODEC(LZ4),
+    `scored_at` DateTime64(6, 'UTC') COMMENT 'When the verdict was given, by the clock of the machine that scored.' CODEC(Delta(8), LZ4),
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record that completed the window.',
+    `_partition` Int32 COMMENT 'Kafka partition of that record.' CODEC(LZ4),
+    `_offset` Int64 COMMENT 'Kafka offset of that record.' CODEC(Delta(8), LZ4),
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.' CODEC(Delta(8), LZ4),
+    INDEX offsets _offset TYPE minmax GRANULARITY 1,
+    PROJECTION latest
+    (
+        SELECT
+            pipeline,
+            asset,
+            max(end),
+            argMax((start, value, risk, version, latency_ns, scored_at, _topic, _partition, _offset), (end, _offset))
+        GROUP BY
+            pipeline,
+            asset
+    ),
+    PROJECTION by_minute
+    (
+        SELECT
+            pipeline,
+            version,
+            toStartOfMinute(scored_at),
+            count(),
+            min(scored_at),
+            max(scored_at),
+            max(latency_ns)
+        GROUP BY
+            pipeline,
+            version,
+            toStartOfMinute(scored_at)
+    )
+)
+ENGINE = MergeTree
+PARTITION BY (pipeline, intDiv(_offset, 100000000))
+ORDER BY (pipeline, asset, end)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, materialize_projections_on_insert = 0, materialize_projections_on_merge = 1
+COMMENT 'What a model said of each window.';
+
+CREATE TABLE andon.trainings
+(
+    `run` String COMMENT 'The training run.',
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that the model is for.',
+    `state` LowCardinality(String) COMMENT 'started, epoch, finished (a model was made) or failed.',
+    `epoch` UInt32 COMMENT 'Epoch that ended, counted from 1.',
+    `epochs` UInt32 COMMENT 'Epochs that are planned.',
+    `loss` Float64 COMMENT 'Mean loss of the epoch on the training windows, in the unit of the scaled target; nan before the first epoch ends.',
+    `val_loss` Float64 COMMENT 'The same on the windows that were held back.',
+    `rows_per_second` Float64 COMMENT 'Training windows taken per second.',
+    `rows` UInt64 COMMENT 'Number of training windows.',
+    `elapsed_ns` Int64 COMMENT 'Since the start of the run, in nanoseconds.',
+    `time` DateTime64(6, 'UTC') COMMENT 'Wall clock of the step.',
+    `version` LowCardinality(String) COMMENT 'Model that came of it, once there is one.',
+    `detail` String COMMENT 'For people: why it started, was refused or failed.'
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, time, run)
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'The life of each training run, step by step.';
+
+CREATE VIEW andon.deadletters_by_reason
+(
+    `pipeline` LowCardinality(String),
+    `reason` LowCardinality(String),
+    `records` UInt64,
+    `first_stored` DateTime64(3, 'UTC'),
+    `last_stored` DateTime64(3, 'UTC'),
+    `last_detail` String,
+    `last_record` Tuple(
+        String,
+        Int32,
+        Int64)
+)
+COMMENT 'How many records could not be used, why, and the last example.'
+AS SELECT
+    pipeline,
+    reason,
+    count() AS records,
+    min(_stored) AS first_stored,
+    max(_stored) AS last_stored,
+    argMax(detail, _stored) AS last_detail,
+    argMax((_topic, _partition, _offset), _stored) AS last_record
+FROM andon.deadletters
+GROUP BY
+    pipeline,
+    reason;
+
+CREATE VIEW andon.lag
+(
+    `pipeline` LowCardinality(String),
+    `_topic` LowCardinality(String),
+    `_partition` Int32,
+    `rows` UInt64,
+    `last_offset` Int64,
+    `newest` DateTime64(6, 'UTC'),
+    `stored` DateTime64(3, 'UTC'),
+    `idle_seconds` Int64,
+    `event_lag_seconds` Int64
+)
+COMMENT 'How far each partition has come: last offset stored, how long ago, and how far its event time is behind the clock.'
+AS SELECT
+    pipeline,
+    _topic,
+    _partition,
+    rows,
+    last_offset,
+    newest,
+    stored,
+    dateDiff('second', stored, now64(3)) AS idle_seconds,
+    dateDiff('second', newest, toDateTime64(stored, 6, 'UTC')) AS event_lag_seconds
+FROM
+(
+    SELECT
+        pipeline,
+        _topic,
+        _partition,
+        sum(n) AS rows,
+        max(offset) AS last_offset,
+        max(event_time) AS newest,
+        max(stored_at) AS stored
+    FROM
+    (
+        SELECT
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored) AS minute,
+            count() AS n,
+            max(_offset) AS offset,
+            max(time) AS event_time,
+            max(_stored) AS stored_at
+        FROM andon.readings
+        GROUP BY
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored)
+    )
+    GROUP BY
+        pipeline,
+        _topic,
+        _partition
+);
+
+CREATE VIEW andon.latest_scores
+(
+    `pipeline` LowCardinality(String),
+    `asset` LowCardinality(String),
+    `end` DateTime64(6, 'UTC'),
+    `start` DateTime64(6, 'UTC'),
+    `value` Float32,
+    `risk` Float32,
+    `version` String,
+    `latency_ms` Float64,
+    `scored_at` DateTime64(6, 'UTC'),
+    `_topic` String,
+    `_partition` Int32,
+    `_offset` Int64
+)
+COMMENT 'The newest score of each asset.'
+AS SELECT
+    pipeline,
+    asset,
+    last_end AS end,
+    last.1 AS start,
+    last.2 AS value,
+    last.3 AS risk,
+    last.4 AS version,
+    (last.5) / 1000000. AS latency_ms,
+    last.6 AS scored_at,
+    last.7 AS _topic,
+    last.8 AS _partition,
+    last.9 AS _offset
+FROM
+(
+    SELECT
+        pipeline,
+        asset,
+        max(end) AS last_end,
+        argMax((start, value, risk, version, latency_ns, scored_at, _topic, _partition, _offset), (end, _offset)) AS last
+    FROM andon.scores
+    GROUP BY
+        pipeline,
+        asset
+);
+
+CREATE VIEW andon.models_in_use
+(
+    `pipeline` LowCardinality(String),
+    `version` String,
+    `scores` UInt64,
+    `first_scored` DateTime64(6, 'UTC'),
+    `last_scored` DateTime64(6, 'UTC'),
+    `max_latency_ms` Float64,
+    `task` String,
+    `unit` String,
+    `network` String,
+    `registered` DateTime64(6, 'UTC')
+)
+COMMENT 'Which model versions gave the scores, when, and how many.'
+AS SELECT
+    pipeline,
+    version,
+    scores,
+    first_scored,
+    last_scored,
+    max_latency_ms,
+    task,
+    unit,
+    network,
+    registered
+FROM
+(
+    SELECT
+        pipeline,
+        version,
+        sum(n) AS scores,
+        min(first) AS first_scored,
+        max(last) AS last_scored,
+        max(slowest) / 1000000. AS max_latency_ms
+    FROM
+    (
+        SELECT
+            pipeline,
+            version,
+            toStartOfMinute(scored_at) AS minute,
+            count() AS n,
+            min(scored_at) AS first,
+            max(scored_at) AS last,
+            max(latency_ns) AS slowest
+        FROM andon.scores
+        GROUP BY
+            pipeline,
+            version,
+            toStartOfMinute(scored_at)
+    )
+    GROUP BY
+        pipeline,
+        version
+) AS s
+LEFT JOIN
+(
+    SELECT
+        pipeline,
+        version,
+        any(task) AS task,
+        any(unit) AS unit,
+        any(network) AS network,
+        min(time) AS registered
+    FROM andon.models
+    GROUP BY
+        pipeline,
+        version
+) AS m USING (pipeline, version);
+
+CREATE VIEW andon.readings_long
+(
+    `pipeline` LowCardinality(String),
+    `asset` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `signal` String,
+    `value` Float64,
+    `status` Enum8('ok' = 1, 'duplicate' = 2),
+    `_topic` LowCardinality(String),
+    `_partition` Int32,
+    `_offset` Int64
+)
+COMMENT 'One row a value: asset, time, signal, value.'
+AS SELECT
+    pipeline,
+    asset,
+    time,
+    signal,
+    value,
+    status,
+    _topic,
+    _partition,
+    _offset
+FROM andon.readings
+ARRAY JOIN
+    splitByChar(',', signals) AS signal,
+    `values` AS value
+WHERE NOT isNaN(value);
+
+CREATE VIEW andon.readings_map
+(
+    `pipeline` LowCardinality(String),
+    `asset` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `values` Map(String, Float64),
+    `status` Enum8('ok' = 1, 'duplicate' = 2),
+    `_topic` LowCardinality(String),
+    `_partition` Int32,
+    `_offset` Int64
+)
+COMMENT 'One row an instant, with the values by name: values[\'s_2\'].'
+AS SELECT
+    pipeline,
+    asset,
+    time,
+    mapFromArrays(splitByChar(',', signals), `values`) AS `values`,
+    status,
+    _topic,
+    _partition,
+    _offset
+FROM andon.readings;
+
+CREATE VIEW andon.rows_per_minute
+(
+    `pipeline` LowCardinality(String),
+    `minute` DateTime('UTC'),
+    `rows` UInt64,
+    `duplicates` UInt64
+)
+COMMENT 'Readings stored in each minute of wall-clock time.'
+AS SELECT
+    pipeline,
+    minute,
+    sum(n) AS rows,
+    sumIf(n, status = 'duplicate') AS duplicates
+FROM
+(
+    SELECT
+        pipeline,
+        _topic,
+        _partition,
+        status,
+        toStartOfMinute(_stored) AS minute,
+        count() AS n
+    FROM andon.readings
+    GROUP BY
+        pipeline,
+        _topic,
+        _partition,
+        status,
+        toStartOfMinute(_stored)
+)
+GROUP BY
+    pipeline,
+    minute;
+
+CREATE VIEW andon.score_history
+(
+    `pipeline` LowCardinality(String),
+    `asset` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `risk` Float32,
+    `value` Float32,
+    `version` LowCardinality(String),
+    `latency_ms` Float64,
+    `scored_at` DateTime64(6, 'UTC')
+)
+COMMENT 'Every score of an asset over event time: filter by pipeline and asset, order by time.'
+AS SELECT
+    pipeline,
+    asset,
+    end AS time,
+    risk,
+    value,
+    version,
+    latency_ns / 1000000. AS latency_ms,
+    scored_at
+FROM andon.scores;
+
+CREATE VIEW andon.score_latency
+(
+    `pipeline` LowCardinality(String),
+    `minute` DateTime('UTC'),
+    `scores` UInt64,
+    `p50_ms` Float64,
+    `p99_ms` Float64,
+    `max_ms` Float64
+)
+COMMENT 'From the arrival of a record to its verdict, minute by minute of the last hour.'
+AS SELECT
+    pipeline,
+    toStartOfMinute(scored_at) AS minute,
+    count() AS scores,
+    quantile(0.5)(latency_ns) / 1000000. AS p50_ms,
+    quantile(0.99)(latency_ns) / 1000000. AS p99_ms,
+    max(latency_ns) / 1000000. AS max_ms
+FROM andon.scores
+WHERE scored_at > (now64(6) - toIntervalHour(1))
+GROUP BY
+    pipeline,
+    minute;
+
+CREATE VIEW andon.top_assets
+(
+    `rank` UInt64,
+    `pipeline` LowCardinality(String),
+    `asset` LowCardinality(String),
+    `risk` Float32,
+    `value` Float32,
+    `end` DateTime64(6, 'UTC'),
+    `version` String
+)
+COMMENT 'Assets by their newest risk; rank 1 is the worst of its pipeline.'
+AS SELECT
+    row_number() OVER (PARTITION BY pipeline ORDER BY risk DESC, asset ASC) AS rank,
+    pipeline,
+    asset,
+    risk,
+    value,
+    end,
+    version
+FROM andon.latest_scores;
