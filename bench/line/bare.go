@@ -10,7 +10,6 @@ import (
 
 	"andon/model"
 	"andon/model/ort"
-	"andon/processors/features"
 	"andon/trainer/fit"
 )
 
@@ -19,21 +18,9 @@ const (
 	assets    = 100
 )
 
-// window is the demo's recipe for compressors.
-func (c *config) window() features.Config {
-	w := features.Default()
-	w.Recipe.Signals = signals
-	w.Recipe.Grid = time.Hour
-	w.Recipe.Length = 30
-	w.Recipe.Smooth = 0.3
-	w.Recipe.Baseline = c.baseline
-	w.Recipe.Age = true
-	return w
-}
-
 // newModel seals a network that was not trained: its graph, and so its cost, is that of a trained one.
 func (c *config) newModel(n network) (*model.Model, error) {
-	recipe := c.window().Recipe
+	recipe := c.demo.Window.Recipe
 	for range recipe.Width() {
 		recipe.Scale = append(recipe.Scale, model.Scale{Mean: 600, Std: 300})
 	}
@@ -43,8 +30,8 @@ func (c *config) newModel(n network) (*model.Model, error) {
 	for i := range t.Params {
 		t.Params[i] = (rng.Float32()*2 - 1) * 0.15
 	}
-	return model.Seal(t.RemainingLife(125, fit.Logistic{Slope: -0.1, Offset: 3}), model.Meta{Pipeline: "compressors", Task: model.RemainingLife, Recipe: recipe,
-		Unit: "cycles", Horizon: 30, Network: "gru " + n.String()})
+	return model.Seal(t.RemainingLife(float64(c.demo.Model.Cap), fit.Logistic{Slope: -0.1, Offset: 3}), model.Meta{Pipeline: c.demo.Name, Task: model.RemainingLife, Recipe: recipe,
+		Unit: c.demo.Model.Unit, Horizon: c.demo.Model.Horizon, Network: "gru " + n.String()})
 }
 
 // bare is the loop that does nothing but run the model: a session of the same file, and batches that are ready.

@@ -10,8 +10,8 @@ import (
 
 const rowBytes = 200
 
-// ingestSignals are as many as fit into rowBytes.
-var ingestSignals = signals[:9]
+// ingestSignals is how many of the demo's fit into rowBytes.
+const ingestSignals = 9
 
 type ingestResult struct {
 	Rows    int    `json:"rows"`
@@ -38,18 +38,19 @@ type ingestResult struct {
 
 // ingest reads a topic of rows of one length into readings.
 func (c *config) ingest(ctx context.Context) (_ *ingestResult, err error) {
-	l := load{Rows: c.rows, Assets: 1000, Signals: ingestSignals, Bytes: rowBytes}
+	source := c.demo.Source
+	source.Signals = source.Signals[:ingestSignals]
+	l := load{Rows: c.rows, Assets: 1000, Signals: source.Signals, Bytes: rowBytes}
 	h, err := c.open(ctx, topicBytes(l.Rows, 400))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	r := &ingestResult{Rows: l.Rows, Bytes: rowBytes, Windows: c.windows, Load: loadAverage(), Profile: filepath.Join(c.profiles, "andon-line-ingest.prof")}
-	const topic = "fleet.compressors"
-	p := pass{pipeline: "compressors", topic: topic, signals: ingestSignals, rows: l.Rows}
+	p := pass{pipeline: c.demo.Name, source: source, rows: l.Rows}
 	if c.windows {
-		w := c.window()
-		w.Recipe.Signals = ingestSignals
+		w := c.demo.Window
+		w.Recipe.Signals = source.Signals
 		p.features = &w
 	}
 	runtime.GC()
@@ -57,8 +58,8 @@ func (c *config) ingest(ctx context.Context) (_ *ingestResult, err error) {
 		return nil, err
 	}
 	r.Idle = h.memory()
-	c.say("ingest: filling %s with %d rows", topic, l.Rows)
-	if _, err := h.prepare(ctx, c, l, topic); err != nil {
+	c.say("ingest: filling %s with %d rows", source.Topic, l.Rows)
+	if _, err := h.prepare(ctx, c, l, source.Topic); err != nil {
 		return nil, err
 	}
 	r.Filled = h.memory()

@@ -28,7 +28,8 @@ func TestStageOf(t *testing.T) {
 	check("features", "andon/processors/features.(*Window).Append", "andon/processors.(*Pipeline).window")
 	check("sink", "runtime.memmove", "github.com/ClickHouse/ch-go/proto.(*Reader).ReadFull", "andon/sinks/clickhouse.(*frame).fill", "andon/processors.(*Pipeline).flush")
 	check("collector", "runtime.scanobject", "runtime.gcBgMarkWorker")
-	check("other", "runtime._ExternalCode")
+	check("model", "runtime._ExternalCode")
+	check("other", "main_test.x", "runtime.goexit")
 	check("other")
 }
 
@@ -94,7 +95,12 @@ func TestFieldsBroken(t *testing.T) {
 
 // Every record decodes as a row of its asset and time, and has the length that was asked for.
 func TestLoad(t *testing.T) {
-	for _, l := range []load{{Rows: 5000, Assets: 100, Signals: signals}, {Rows: 5000, Assets: 1000, Signals: ingestSignals, Bytes: rowBytes}} {
+	demo, err := readDemo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signals := demo.Source.Signals
+	for _, l := range []load{{Rows: 5000, Assets: 100, Signals: signals}, {Rows: 5000, Assets: 1000, Signals: signals[:ingestSignals], Bytes: rowBytes}} {
 		if err := l.open(); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +142,7 @@ func TestLoad(t *testing.T) {
 
 // The blocks follow each other in each partition, and every asset has its score each cycle.
 func TestSeries(t *testing.T) {
-	s := &series{}
+	s := &series{signals: []string{"a", "b"}}
 	var next [blockPartitions]int64
 	ends := map[string][]int64{}
 	for range 3 * blockPartitions {

@@ -20,9 +20,6 @@ import (
 	"andon/deploy"
 )
 
-// The signals of the demo's compressors: those of C-MAPSS FD001 that vary.
-var signals = []string{"s_2", "s_3", "s_4", "s_7", "s_8", "s_9", "s_11", "s_12", "s_13", "s_14", "s_15", "s_17", "s_20", "s_21"}
-
 var firstTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // load is a topic's content: record i is the same on every run. Assets take turns; each walks through the demo's recording, one cycle an hour, from a place of

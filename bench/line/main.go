@@ -28,14 +28,13 @@ import (
 	"strings"
 	"syscall"
 
-	"andon/model"
 	"andon/model/ort"
 	"andon/sinks/clickhouse/engine"
-	"andon/trainer"
 )
 
 // config is what the flags say.
 type config struct {
+	demo     demo
 	lib      string
 	dir      string
 	profiles string
@@ -45,7 +44,6 @@ type config struct {
 	rounds    int
 	scoreRows int
 	networks  []network
-	baseline  int
 
 	rows        int
 	windows     bool
@@ -86,21 +84,24 @@ func main() {
 
 var parts = []string{"ratio", "ingest", "sql"}
 
-func run(ctx context.Context, args []string, out io.Writer) (err error) {
-	spec := trainer.DefaultSpec(model.RemainingLife)
+func run(ctx context.Context, args []string, out io.Writer) error {
+	d, err := readDemo()
+	if err != nil {
+		return err
+	}
 	f := flag.NewFlagSet("line", flag.ContinueOnError)
 	list := f.String("run", strings.Join(parts, ","), "parts to run")
 	jsonFile := f.String("json", "", "file for the results as JSON; - is standard output, instead of the tables")
 	verbose := f.Bool("v", false, "show the rooms' own logs")
-	c := config{progress: os.Stderr}
+	c := config{demo: d, progress: os.Stderr}
 	f.StringVar(&c.lib, "lib", "lib", "folder of the native libraries")
 	f.StringVar(&c.dir, "dir", "", "folder for what is written meanwhile; empty: the system's temporary folder")
 	f.StringVar(&c.profiles, "profiles", "", "folder for the CPU profiles, which stay; empty: the system's temporary folder")
 	f.IntVar(&c.rounds, "rounds", 5, "ratio: rounds, of which the median counts; one more before them warms up")
 	f.IntVar(&c.scoreRows, "score-rows", 200_000, "ratio: rows a round, of 100 assets")
-	f.IntVar(&c.baseline, "baseline", 10, "ratio: slots of the baseline")
-	hidden := f.Int("hidden", spec.Hidden, "ratio: units a layer of the network")
-	layers := f.Int("layers", spec.Layers, "ratio: layers of the network")
+	f.IntVar(&c.demo.Window.Recipe.Baseline, "baseline", d.Window.Recipe.Baseline, "ratio: slots of the baseline")
+	hidden := f.Int("hidden", d.Model.Hidden, "ratio: units a layer of the network")
+	layers := f.Int("layers", d.Model.Layers, "ratio: layers of the network")
 	more := f.String("networks", "2x64", "ratio: further networks, as layers x units, separated by commas")
 	f.IntVar(&c.rows, "rows", 1_000_000, "ingest: rows")
 	f.BoolVar(&c.windows, "windows", false, "ingest: make windows too, though no model scores them")
@@ -119,7 +120,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			return fmt.Errorf("-run: %q is not one of %s", w, strings.Join(parts, ", "))
 		}
 	}
-	if c.rounds < 1 || c.scoreRows < 10_000 || c.rows < 10_000 || c.scores < 10_000 || c.answers < 1 || c.baseline < 0 {
+	if c.rounds < 1 || c.scoreRows < 10_000 || c.rows < 10_000 || c.scores < 10_000 || c.answers < 1 || c.demo.Window.Recipe.Baseline < 0 {
 		return errors.New("-rounds and -answers must be at least 1, -score-rows, -rows and -scores at least 10000, -baseline at least 0")
 	}
 	c.networks = append(c.networks, network{*layers, *hidden})

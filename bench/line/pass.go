@@ -9,7 +9,6 @@ import (
 
 	"andon/event"
 	"andon/ingest"
-	"andon/ingest/decode"
 	"andon/model"
 	"andon/processors"
 	"andon/processors/features"
@@ -18,8 +17,7 @@ import (
 // pass is one reading of a topic, by a pipeline of its own, from the start to the end.
 type pass struct {
 	pipeline string
-	topic    string
-	signals  []string
+	source   ingest.Source
 	features *features.Config
 	model    *model.Model
 	rows     int
@@ -35,6 +33,11 @@ type cost struct {
 	Engine time.Duration `json:"engine_cpu_ns"`
 	// After is the part of both CPU times that came after the last row was stored.
 	After time.Duration `json:"after_cpu_ns"`
+	// Inserts and Merges are parts of Engine, by the names of the child's threads.
+	Inserts time.Duration `json:"insert_cpu_ns"`
+	Merges  time.Duration `json:"merge_cpu_ns"`
+	// Blocks is how many blocks were stored.
+	Blocks int `json:"blocks"`
 }
 
 func (c cost) cpu() time.Duration { return c.Own + c.Engine }
@@ -45,7 +48,7 @@ const passLimit = 10 * time.Minute
 // do runs a pass and checks that everything arrived.
 func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	cfg := processors.Default()
-	cfg.Pipeline, cfg.Signals, cfg.Source, cfg.Features = p.pipeline, p.signals, p.topic, p.features
+	cfg.Pipeline, cfg.Signals, cfg.Source, cfg.Features = p.pipeline, p.source.Signals, p.source.Topic, p.features
 	judge := processors.Judge{}
 	if p.model != nil {
 		judge = processors.Judge{Scorer: h.judge, Live: func() *model.Model { return p.model }}
@@ -60,8 +63,7 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 		handler, from, err := line.Open(ctx, processors.Assignment(a))
 		return noticed{handler, first}, from, err
 	}
-	source := ingest.Source{Topic: p.topic, Spec: decode.Spec{Signals: p.signals}}
-	in, err := ingest.New(h.kafka, p.pipeline, source, open, h.budget, h.reading, h.log)
+	in, err := ingest.New(h.kafka, p.pipeline, p.source, open, h.budget, h.reading, h.log)
 	if err != nil {
 		return c, err
 	}
@@ -69,6 +71,7 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	ctx, stop := context.WithTimeout(ctx, passLimit)
 	defer stop()
 	ended := make(chan error, 1)
+	threads := h.engine.threads()
 	own, engine, begun := ownCPU(), h.engine.cpu(), time.Now()
 	go func() { ended <- in.Run(ctx) }()
 	select {
@@ -84,8 +87,12 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	err = h.rest(ctx)
 	c.Own, c.Engine = ownCPU()-own, h.engine.cpu()-engine
 	c.After = ownCPU() + h.engine.cpu() - stored
+	for name, part := range map[string]*time.Duration{"TCPHandler": &c.Inserts, "MergeMutate": &c.Merges} {
+		*part = h.engine.threads()[name] - threads[name]
+	}
 	stop()
 	err = errors.Join(err, <-ended)
+	c.Blocks = sink.blocks
 	if err == nil && (sink.rows != p.rows || sink.scores != p.scores || sink.letters != 0) {
 		err = fmt.Errorf("stored %d readings, %d scores and %d dead letters; expected %d, %d and none", sink.rows, sink.scores, sink.letters, p.rows, p.scores)
 	}
@@ -100,6 +107,7 @@ type counter struct {
 
 	mu                    sync.Mutex
 	rows, scores, letters int
+	blocks                int
 }
 
 func (c *counter) Write(ctx context.Context, b *event.Block) error {
@@ -108,6 +116,7 @@ func (c *counter) Write(ctx context.Context, b *event.Block) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.blocks++
 	before := c.rows + c.letters
 	c.rows, c.scores, c.letters = c.rows+b.Readings.Len(), c.scores+len(b.Scores), c.letters+len(b.DeadLetters)
 	if c.rows+c.letters >= c.want && before < c.want {

@@ -53,13 +53,34 @@ const tick = 10 * time.Millisecond
 func (f family) cpu() time.Duration {
 	var sum time.Duration
 	for _, pid := range f {
-		fields := statFields("/proc/" + strconv.Itoa(pid) + "/stat")
-		if len(fields) < 13 {
-			continue
-		}
-		for _, field := range fields[11:13] {
-			n, _ := strconv.ParseInt(field, 10, 64)
-			sum += time.Duration(n) * tick
+		sum += statCPU(statFields("/proc/" + strconv.Itoa(pid) + "/stat"))
+	}
+	return sum
+}
+
+func statCPU(fields []string) (sum time.Duration) {
+	if len(fields) < 13 {
+		return 0
+	}
+	for _, field := range fields[11:13] {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}
+
+// threads returns the same by the threads' names; what ended threads took is missing.
+func (f family) threads() map[string]time.Duration {
+	sum := map[string]time.Duration{}
+	for _, pid := range f {
+		stats, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/[0-9]*/stat")
+		for _, name := range stats {
+			text := readText(name)
+			from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+			if from < 0 || to < from {
+				continue // it has just ended
+			}
+			sum[text[from+1:to]] += statCPU(strings.Fields(text[to+1:]))
 		}
 	}
 	return sum

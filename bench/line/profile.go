@@ -65,6 +65,9 @@ var rooms = []struct{ prefix, stage string }{
 	{"andon/sinks/clickhouse", "sink"},
 	{"github.com/ClickHouse/", "sink"},
 	{"main.", "benchmark"},
+	// Samples in native code whose caller could not be told: only the model's library is native here.
+	{"runtime._ExternalCode", "model"},
+	{"runtime._LostExternalCode", "model"},
 	// Nothing of the line is above these.
 	{"runtime.gcBgMarkWorker", "collector"},
 	{"runtime.bgsweep", "collector"},

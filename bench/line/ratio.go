@@ -30,6 +30,10 @@ type ratioResult struct {
 	OwnNS    float64 `json:"own_cpu_ns_a_score"`
 	EngineNS float64 `json:"engine_cpu_ns_a_score"`
 
+	// InsertNS and MergeNS are parts of EngineNS.
+	InsertNS float64 `json:"insert_cpu_ns_a_score"`
+	MergeNS  float64 `json:"merge_cpu_ns_a_score"`
+
 	Stages  stages `json:"stages"` // of this process, over all rounds, a score
 	Profile string `json:"profile"`
 }
@@ -43,13 +47,13 @@ type round struct {
 
 // ratio fills one topic and lets a new pipeline read it in every round, beside the bare loop, in turns.
 func (c *config) ratio(ctx context.Context) (results []ratioResult, err error) {
-	l := load{Rows: c.scoreRows, Assets: assets, Signals: signals}
+	l := load{Rows: c.scoreRows, Assets: assets, Signals: c.demo.Source.Signals}
 	h, err := c.open(ctx, topicBytes(l.Rows, 400))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	const topic = "fleet.compressors"
+	topic := c.demo.Source.Topic
 	c.say("ratio: filling %s with %d rows", topic, l.Rows)
 	size, err := h.prepare(ctx, c, l, topic)
 	if err != nil {
@@ -101,7 +105,6 @@ func (c *config) ratioOf(ctx context.Context, h *house, n network, l load, topic
 		return r, err
 	}
 	defer loop.close()
-	w := c.window()
 	r = ratioResult{Network: n.String(), Window: fmt.Sprintf("%dx%d", m.Recipe.Length, m.Recipe.Width()), Rows: l.Rows,
 		Scores: l.Rows - assets*(m.Recipe.Length-1), Load: loadAverage(), Profile: filepath.Join(c.profiles, "andon-line-ratio-"+n.String()+".prof")}
 	var profiles [][]byte
@@ -113,7 +116,7 @@ func (c *config) ratioOf(ctx context.Context, h *house, n network, l load, topic
 			if err != nil {
 				return err
 			}
-			one.Line, err = h.do(ctx, pass{pipeline: fmt.Sprintf("compressors-%s-%d", n, i), topic: topic, signals: signals, features: &w, model: m,
+			one.Line, err = h.do(ctx, pass{pipeline: fmt.Sprintf("%s-%s-%d", c.demo.Name, n, i), source: c.demo.Source, features: &c.demo.Window, model: m,
 				rows: r.Rows, scores: r.Scores})
 			profile := stop()
 			if i > 0 {
@@ -150,6 +153,8 @@ func (c *config) ratioOf(ctx context.Context, h *house, n network, l load, topic
 	r.LineNS, r.BareNS = middle(func(o round) float64 { return o.LineNS }), middle(func(o round) float64 { return o.BareNS })
 	r.OwnNS = middle(func(o round) float64 { return perOne(o.Line.Own, r.Scores) })
 	r.EngineNS = middle(func(o round) float64 { return perOne(o.Line.Engine, r.Scores) })
+	r.InsertNS = middle(func(o round) float64 { return perOne(o.Line.Inserts, r.Scores) })
+	r.MergeNS = middle(func(o round) float64 { return perOne(o.Line.Merges, r.Scores) })
 	if r.Stages, err = readStages(profiles, r.Scores*c.rounds); err != nil {
 		return r, err
 	}

@@ -59,13 +59,14 @@ func (r *report) table(out io.Writer) error {
 func (r *ratioResult) print(p *printer) {
 	p.line("\nratio, GRU %s, windows %s, %d rows of %d bytes, %d scores a round, load %s", r.Network, r.Window, r.Rows, r.Bytes, r.Scores, r.Load)
 	p.columns(func(row func(...any)) {
-		row("round", "line us/score", "of it ClickHouse", "bare us/score", "ratio %")
+		row("round", "line us/score", "of it ClickHouse", "bare us/score", "ratio %", "wall s", "blocks")
 		for i, o := range r.Rounds {
-			row(i+1, us(o.LineNS), us(perOne(o.Line.Engine, r.Scores)), us(o.BareNS), percent(o.Ratio))
+			row(i+1, us(o.LineNS), us(perOne(o.Line.Engine, r.Scores)), us(o.BareNS), percent(o.Ratio), fmt.Sprintf("%.2f", o.Line.Wall.Seconds()), o.Line.Blocks)
 		}
 		row("median", us(r.LineNS), us(r.EngineNS), us(r.BareNS), percent(r.Ratio))
 	})
-	p.line("where the line's CPU time goes, ns a score (ClickHouse %.0f; this process, by profile, which goes on in %s):", r.EngineNS, r.Profile)
+	p.line("where the line's CPU time goes, ns a score: ClickHouse %.0f (inserts %.0f, merges %.0f); this process by profile (%s):", r.EngineNS, r.InsertNS, r.MergeNS,
+		r.Profile)
 	r.Stages.print(p)
 }
 
@@ -86,8 +87,9 @@ func (r *ingestResult) print(p *printer) {
 		process("ClickHouse child", r.Cost.Engine, r.PerEngineCPUSecond, func(m memory) int64 { return m.Engine })
 		process("both", r.Cost.cpu(), r.PerCPUSecond, func(m memory) int64 { return m.Own + m.Engine })
 	})
-	p.line("of the CPU time %.2f s came after the last row was stored (merges)", r.Cost.After.Seconds())
-	p.line("where the time of this process goes, ns a row, by profile, which goes on in %s:", r.Profile)
+	p.line("ClickHouse: inserts %.2f s of %d blocks, merges %.2f s; %.2f s of all came after the last row was stored", r.Cost.Inserts.Seconds(), r.Cost.Blocks,
+		r.Cost.Merges.Seconds(), r.Cost.After.Seconds())
+	p.line("where the time of this process goes, ns a row, by profile (%s):", r.Profile)
 	r.Stages.print(p)
 }
 

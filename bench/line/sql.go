@@ -63,7 +63,7 @@ func (c *config) sql(ctx context.Context) (_ *sqlResult, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	s := &series{}
+	s := &series{signals: c.demo.Source.Signals}
 	r := &sqlResult{Load: loadAverage()}
 	c.say("sql: storing %d scores", c.scores)
 	for r.Scores < c.scores {
@@ -136,6 +136,7 @@ func (h *house) ask(ctx context.Context, c *config, r *sqlResult, s *series, bus
 
 // series makes the blocks of a fleet that runs on and on, partition after partition.
 type series struct {
+	signals []string
 	block   int
 	offsets [blockPartitions]int64
 }
@@ -146,9 +147,9 @@ func (s *series) next(cycles int) *event.Block {
 	cycle := s.block / blockPartitions * cycles
 	s.block++
 	first := s.offsets[partition]
-	b := &event.Block{Pipeline: "compressors", Topic: "fleet.compressors", Partition: int32(partition), First: first, Readings: event.Readings{Signals: signals}}
+	b := &event.Block{Pipeline: "compressors", Topic: "fleet.compressors", Partition: int32(partition), First: first, Readings: event.Readings{Signals: s.signals}}
 	now := time.Now().UnixNano()
-	values := make([]float64, len(signals))
+	values := make([]float64, len(s.signals))
 	next := first
 	for k := range cycles {
 		at := firstTime.Add(time.Duration(cycle+k) * time.Hour)
