@@ -39,9 +39,11 @@ type Config struct {
 	Broker     broker.Config     `yaml:"broker"`
 	ClickHouse clickhouse.Config `yaml:"clickhouse"`
 	Flush      processors.Flush  `yaml:"flush"`
-	Scorer     scorer.Config     `yaml:"scorer"`
-	Trainer    trainer.Config    `yaml:"trainer"`
-	Console    console.Config    `yaml:"console"`
+	// Snapshot says when a partition's state is kept whole.
+	Snapshot processors.Snapshot `yaml:"snapshot"`
+	Scorer   scorer.Config       `yaml:"scorer"`
+	Trainer  trainer.Config      `yaml:"trainer"`
+	Console  console.Config      `yaml:"console"`
 
 	Topics    Topics     `yaml:"topics"`
 	Pipelines []Pipeline `yaml:"pipelines"`
@@ -60,6 +62,8 @@ type Topics struct {
 	DeadLetter string `yaml:"deadletter"`
 	Scores     string `yaml:"scores"`
 	Labels     string `yaml:"labels"`
+	// State is of snapshots; on a cluster it must be compacted.
+	State string `yaml:"state"`
 }
 
 // Pipeline is the unit a person owns: where records come from, how they become windows, which model scores them and how it is made.
@@ -84,10 +88,11 @@ func defaultConfig() Config {
 		Broker:     broker.Default(),
 		ClickHouse: clickhouse.Default(),
 		Flush:      processors.Default().Flush,
+		Snapshot:   processors.Default().Snapshot,
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
-		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels"},
+		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", State: "andon.state"},
 	}
 }
 
@@ -164,6 +169,10 @@ func (c *Config) Validate() error {
 	line := processors.Default()
 	line.Flush = c.Flush
 	section("flush", line.Validate())
+	section("snapshot", c.Snapshot.Validate())
+	if c.Topics.State == "" {
+		errs = append(errs, errors.New("topics.state: name a topic; snapshot.records: 0 keeps no snapshots"))
+	}
 	section("scorer", c.Scorer.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("console", c.Console.Validate())

@@ -28,6 +28,7 @@ import (
 	"andon/scorer"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
+	"andon/sinks/kafka"
 )
 
 // labelsPipeline is the built-in pipeline that stores what is told on the topic of labels.
@@ -181,6 +182,13 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(publisher.Close)
 
+	_, _, most := cfg.stateTopic()
+	vault, err := publisher.Vault(cfg.Topics.State, most, room("kafka")) // what keeps the line's state
+	if err != nil {
+		return environment(err)
+	}
+	undo.add(vault.Close)
+
 	teacher := newTeacher(cfg, store, models, func(t event.Training) { // what learns
 		screen.Training(t)
 		status.training(t)
@@ -190,13 +198,14 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status.set("trainer", true, "")
 
 	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: screen}
-	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, log, metrics) // what reads the log, one group a pipeline
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, vault, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
 	}
 	if err := ensureTopics(ctx, cfg, bus, intakeAt, log); err != nil {
 		return environment(err)
 	}
+	ensureState(ctx, cfg, bus, intakeAt, log)
 
 	// Rank by rank they end: first what feeds the line, then what it feeds, last what it stands on.
 	team := newCrew(ctx, 4)
@@ -300,12 +309,13 @@ func (c *Config) library(name string) string {
 }
 
 // newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
-func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, vault *kafka.Vault, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
 	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
 	add := func(name string, source ingest.Source, pc processors.Config, j processors.Judge) error {
 		pc.Pipeline, pc.Signals, pc.Source, pc.Flush = name, source.Signals, fmt.Sprintf("%+v", source.Spec), cfg.Flush
+		pc.Snapshot = cfg.Snapshot
 		line, err := processors.New(pc, j, out, working, log.With("room", "processors"))
 		if err != nil {
 			return err
@@ -325,8 +335,11 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		all = append(all, intake{name, in})
 		return nil
 	}
+	base := 0
 	for i := range cfg.Pipelines {
 		p := &cfg.Pipelines[i]
+		out.Vault = shelf{vault, int32(base)}
+		base += cfg.partitions(i)
 		pc := processors.Default()
 		pc.Features = &p.Window
 		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}

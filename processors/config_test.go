@@ -51,7 +51,7 @@ func TestConfigFaults(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c.Signals, c.Flush, c.ScoreChunk = nil, Flush{}, 0
+	c.Signals, c.Flush, c.Snapshot.Records, c.ScoreChunk = nil, Flush{}, -1, 0
 	c.Features.Stride, c.Features.Recipe.Grid, c.Features.Recipe.Smooth = 0, 0, 2
 	err := c.Validate()
 	var got []string
@@ -59,7 +59,7 @@ func TestConfigFaults(t *testing.T) {
 		key, _, _ := strings.Cut(line, ":")
 		got = append(got, key)
 	}
-	want := "features.grid features.smooth features.stride features flush.rows flush.bytes flush.interval score_chunk"
+	want := "features.grid features.smooth features.stride features flush.rows flush.bytes flush.interval snapshot.records score_chunk"
 	if strings.Join(got, " ") != want {
 		t.Errorf("faults of %q, want %q:\n%v", got, want, err)
 	}

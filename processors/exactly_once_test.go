@@ -93,6 +93,10 @@ func (w *world) run(ctx context.Context, l *Line, rng *rand.Rand) error {
 	if at > w.committed {
 		return fmt.Errorf("reads from %d, committed is %d", at, w.committed)
 	}
+	w.longest = max(w.longest, w.committed-at)
+	if most := max(l.cfg.Snapshot.Records, int64(w.largest/perRecord)); w.bounded && w.committed-at > most {
+		return fmt.Errorf("reads from %d, which is %d before the committed offset, with a limit of %d", at, w.committed-at, most)
+	}
 	for at < w.end {
 		next := min(at+1+rng.Int64N(60), w.end)
 		if err := p.Handle(ctx, w.batch(at, next)); err != nil {
@@ -108,10 +112,47 @@ func (w *world) run(ctx context.Context, l *Line, rng *rand.Rand) error {
 	return p.Flush(ctx)
 }
 
-// For a fixed model, any batch split, any flush and any crash give the same rows and scores, once; and all dead letters and scores are published.
+// age does to log and snapshots what time does: with snapshots, the log loses what it may lose; without a log that can, a snapshot is lost or damaged.
+func (w *world) age(t *testing.T, rng *rand.Rand, kind int) {
+	t.Helper()
+	n, err := parseNote(w.note, w.committed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Kept == nil {
+		return
+	}
+	s, whole := w.vault[n.Kept.Ref]
+	if whole = whole && !s.damaged; !whole {
+		return
+	}
+	w.bounded = kind != agesNot
+	switch {
+	case kind == agesLog:
+		w.trimmed = max(w.trimmed, n.Kept.At-rng.Int64N(5))
+	case kind == agesVault && rng.IntN(4) == 0:
+		w.bounded = false
+		w.losses++
+		if rng.IntN(2) == 0 {
+			delete(w.vault, n.Kept.Ref)
+			return
+		}
+		w.vault[n.Kept.Ref] = saved{s.key, s.data[:rng.IntN(len(s.data))], true}
+	}
+}
+
+// What ages.
+const (
+	agesNot = iota // and no snapshots
+	agesLog
+	agesVault
+)
+
+// For a fixed model, any batch split, any flush and any crash give the same rows and scores, once; and all dead letters and scores are published. So it is
+// with snapshots, of which some are lost, or after which the log drops what was before; and they bound what a restart reads back.
 func TestExactlyOnce(t *testing.T) {
 	ctx := context.Background()
-	crashes, again, scores := 0, 0, 0
+	crashes, again, scores, saves, losses := 0, 0, 0, 0, 0
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := small()
@@ -136,6 +177,11 @@ func TestExactlyOnce(t *testing.T) {
 
 		w := newWorld()
 		w.log, w.end, w.rng, w.model = log, end, rng, calm.model
+		kind := int(seed % 3)
+		cfg.Snapshot.Records = 0
+		if kind != agesNot {
+			cfg.Snapshot.Records = 1 + rng.Int64N(60)
+		}
 		for tries := 0; ; tries++ {
 			if tries == 10000 {
 				t.Fatalf("seed %d: does not end", seed)
@@ -146,6 +192,10 @@ func TestExactlyOnce(t *testing.T) {
 			if strings.Contains(w.note, "intent") {
 				again++
 			}
+			if tries == 0 {
+				w.bounded = kind != agesNot
+			}
+			w.age(t, rng, kind)
 			w.fuse = rng.IntN(40) - 3
 			err := w.run(ctx, w.line(t, cfg), rng)
 			if err == nil && w.committed == end {
@@ -169,9 +219,10 @@ func TestExactlyOnce(t *testing.T) {
 			}
 		}
 		scores += len(calm.tables["scores"][token{0, end}])
+		saves, losses = saves+w.saves, losses+w.losses
 	}
-	if crashes < 1000 || again < 300 || scores < 1000 {
-		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores", crashes, again, scores)
+	if crashes < 1000 || again < 300 || scores < 1000 || saves < 500 || losses < 100 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d snapshots of which %d lost", crashes, again, scores, saves, losses)
 	}
 }
 

@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"andon/event"
-	"andon/processors/features"
 )
 
 // flush stores the block and commits it:
 //
 //	commit(First, note with the intent to store [First, Next))
 //	publish; write
-//	commit(Next, note without intent)
+//	commit(Next, note without intent), if it is time after a snapshot of the state
 //
 // A crash before the first commit leaves no trace; after it, the next to open the partition forms the same range again, and the Sink drops what
 // it has of it. The note of the first commit is that of First, whose state is what the range must be formed from.
@@ -42,12 +41,9 @@ func (p *Pipeline) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	n := note{V: noteVersion, Fold: b.Next}
-	if p.state != nil {
-		fold, clock := p.state.Fold(b.Next)
-		if n.Fold = fold; clock != features.NoClock {
-			n.Clock = &clock
-		}
+	n, err := p.noteOf(ctx, b.Next)
+	if err != nil {
+		return p.fail("keep the state of", b.First, b.Next, err)
 	}
 	if err := p.commit(ctx, b.Next, n.String()); err != nil {
 		return p.fail("commit", b.First, b.Next, err)

@@ -2,7 +2,8 @@
 //
 // Metrics: andon_features_rows_total{pipeline,status} (ok, duplicate, late), andon_features_surplus_rows_total{pipeline},
 // andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
-// andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline}.
+// andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline},
+// andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
 package processors
 
 import (
@@ -63,11 +64,12 @@ type Watch interface {
 	Observe(pipeline string, rows []event.Row, scores []event.Score)
 }
 
-// Outlets is where a pipeline's results go. Publisher and Watch may be nil.
+// Outlets is where a pipeline's results go, and its state. All but the Sink may be nil.
 type Outlets struct {
 	Sink      Sink
 	Publisher Publisher
 	Watch     Watch
+	Vault     Vault
 }
 
 // Line is one pipeline: what its partitions share. It is safe for concurrent use.
@@ -123,7 +125,7 @@ type Assignment struct {
 
 // Open makes the pipeline of one partition and says where to read from, at or before the committed offset: rows before that are only folded
 // into the state.
-func (l *Line) Open(_ context.Context, a Assignment) (*Pipeline, int64, error) {
+func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error) {
 	p := &Pipeline{line: l, log: l.log.With("pipeline", l.cfg.Pipeline, "topic", a.Topic, "partition", a.Partition),
 		commit: a.Commit, read: a.Read, committed: a.Committed}
 	p.block = event.Block{Pipeline: l.cfg.Pipeline, Topic: a.Topic, Partition: a.Partition, Readings: event.Readings{Signals: l.cfg.Signals}}
@@ -144,7 +146,15 @@ func (l *Line) Open(_ context.Context, a Assignment) (*Pipeline, int64, error) {
 		if n.Clock != nil {
 			p.state.SetClock(*n.Clock)
 		}
+		restored, err := p.restore(ctx)
+		if err != nil {
+			return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+		}
+		if restored {
+			p.at = p.note.Kept.At
+		}
 	}
-	p.log.Info("partition opened", "committed", a.Committed, "fold", p.at, "again", p.reform != nil)
+	p.from = p.at
+	p.log.Info("partition opened", "committed", a.Committed, "fold", p.at, "snapshot", p.note.Kept != nil, "again", p.reform != nil)
 	return p, p.at, nil
 }

@@ -15,6 +15,7 @@ type Metrics struct {
 	folded   *prometheus.CounterVec
 	unfit    *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	kept     *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	flushing *prometheus.HistogramVec
 }
@@ -37,6 +38,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Windows not scored because the live model's recipe makes other windows."}, pipeline),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_refused_rows_total",
 			Help: "Records set aside because ClickHouse refuses their rows."}, pipeline),
+		kept: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_snapshots_total",
+			Help: "Snapshots of partitions' states: saved, or failed; at a start restored, lost and so read back from the log, or of other settings (changed)."}, []string{"pipeline", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
 			Help:    "From the arrival of a record to the score of the window that it completed.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
@@ -44,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.kept, m.latency, m.flushing)
 	return m
 }
 
@@ -54,10 +57,15 @@ type meters struct {
 	surplus, windows, folded, unfit prometheus.Counter
 	refused                         prometheus.Counter
 	latency, flushing               prometheus.Observer
+	snapshots                       map[string]prometheus.Counter // by outcome
 }
 
 func (m *Metrics) of(pipeline string) meters {
 	ok := m.rows.WithLabelValues(pipeline, "ok")
+	snapshots := map[string]prometheus.Counter{}
+	for _, outcome := range []string{"saved", "failed", "restored", "lost", "changed"} {
+		snapshots[outcome] = m.kept.WithLabelValues(pipeline, outcome)
+	}
 	return meters{
 		rows: [...]prometheus.Counter{
 			features.Taken:     ok,
@@ -68,5 +76,6 @@ func (m *Metrics) of(pipeline string) meters {
 		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
 		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),
 		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
+		snapshots: snapshots,
 	}
 }

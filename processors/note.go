@@ -7,12 +7,14 @@ import (
 )
 
 // note is what a pipeline keeps in the metadata of its group's offset commit: how to get its state back at the committed offset, and what it
-// is about to store. Brokers allow 4096 bytes; this takes about 200.
+// is about to store. Brokers allow 4096 bytes; this takes about 400.
 type note struct {
 	V int `json:"v"`
-	// Fold is the offset to read from; Clock is the clock of the features before it, absent before the first row.
+	// Fold is the offset to read from without a snapshot; Clock is the clock of the features before it, absent before the first row.
 	Fold  int64  `json:"fold"`
 	Clock *int64 `json:"wm,omitempty"`
+	// Kept is the snapshot to begin with instead.
+	Kept *kept `json:"snap,omitempty"`
 	// Intent is there while the block that begins at the committed offset may or may not be stored.
 	Intent *intent `json:"intent,omitempty"`
 }
@@ -48,7 +50,7 @@ func parseNote(text string, committed int64) (*note, error) {
 	if n.V != noteVersion {
 		return nil, fmt.Errorf("read the commit's note: it has version %d, this program knows %d: run the program that wrote it", n.V, noteVersion)
 	}
-	if n.Fold < 0 || n.Fold > committed || n.Intent != nil && n.Intent.Next <= committed {
+	if n.Fold < 0 || n.Fold > committed || n.Kept != nil && (n.Kept.At < n.Fold || n.Kept.At > committed) || n.Intent != nil && n.Intent.Next <= committed {
 		return nil, fmt.Errorf("read the commit's note %q: it does not fit the committed offset %d: set the group's offset anew", text, committed)
 	}
 	return n, nil

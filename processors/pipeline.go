@@ -23,10 +23,16 @@ type Pipeline struct {
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
 	at, committed int64
+	// from is where reading began.
+	from int64
 	// reform is the intent found at Open, until its block is stored.
 	reform *intent
 	// note belongs to the offset committed last, which is block.First.
-	note   note
+	note note
+	// tried is where the last snapshot was tried, and size how large the last was.
+	tried int64
+	size  int
+
 	block  event.Block
 	due    time.Time
 	broken error
@@ -140,7 +146,7 @@ func (p *Pipeline) fold(b *event.Batch, c *cursor, to int64) error {
 	}
 	p.line.meters.folded.Add(float64(c.row - from))
 	if p.at = to; to == p.committed {
-		p.log.Info("state folded", "from", p.note.Fold, "to", to)
+		p.log.Info("state folded", "from", p.from, "to", to)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -36,7 +37,18 @@ type world struct {
 	tables map[string]map[token][]string // by table, one insert a token
 	sent   map[int64]int                 // offset of a dead letter or score: how often it was published
 
+	// vault holds snapshots by ref, of which no key has more than one; trimmed is where the log begins.
+	vault   map[string]saved
+	saves   int
+	losses  int
+	longest int64
+	largest int // bytes of a snapshot
+	written int // bytes of all
+	trimmed int64
+	bounded bool // what a restart reads back must be
+
 	fuse  int // calls until one fails; negative for never
+	dead  bool
 	rng   *rand.Rand
 	model *model.Model
 	trace func(format string, args ...any)
@@ -45,6 +57,12 @@ type world struct {
 }
 
 type token struct{ first, next int64 }
+
+type saved struct {
+	key     string
+	data    []byte
+	damaged bool
+}
 
 // entry is one record: a row, a reject or a label.
 type entry struct {
@@ -55,7 +73,7 @@ type entry struct {
 }
 
 func newWorld() *world {
-	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
+	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
 	for _, table := range []string{"readings", "scores", "labels", "deadletters"} {
 		w.tables[table] = map[token][]string{}
 	}
@@ -66,6 +84,9 @@ var errCrash = errors.New("crash")
 
 // step is one call to the world: it may fail before its effect, or after.
 func (w *world) step(effect func()) error {
+	if w.dead {
+		return errCrash
+	}
 	if w.fuse >= 0 {
 		w.fuse--
 		if w.fuse < 0 {
@@ -81,6 +102,7 @@ func (w *world) step(effect func()) error {
 
 func (w *world) assignment() Assignment {
 	w.generation++
+	w.dead = false
 	mine := w.generation
 	return Assignment{Topic: "t", Partition: 1, Committed: w.committed, Note: w.note, Commit: func(_ context.Context, next int64, note string) error {
 		if mine != w.generation {
@@ -161,6 +183,31 @@ func (w *world) Publish(_ context.Context, b *event.Block) error {
 	})
 }
 
+// Save keeps one snapshot a key, as a compacted topic does. The line goes on after an error of it, so that a crash in it is made one.
+func (w *world) Save(_ context.Context, key string, partition int32, data []byte) (string, error) {
+	if partition != 1 {
+		return "", fmt.Errorf("partition %d", partition)
+	}
+	w.saves++
+	ref := fmt.Sprint("1@", w.saves)
+	err := w.step(func() {
+		w.trace("save %s as %s", key, ref)
+		maps.DeleteFunc(w.vault, func(_ string, s saved) bool { return s.key == key })
+		w.vault[ref] = saved{key, data, false}
+		w.largest = max(w.largest, len(data))
+		w.written += len(data)
+	})
+	w.dead = err != nil
+	return ref, err
+}
+
+func (w *world) Load(_ context.Context, ref string) ([]byte, error) {
+	if s, ok := w.vault[ref]; ok {
+		return s.data, nil
+	}
+	return nil, fmt.Errorf("there is no %s", ref)
+}
+
 func (w *world) Observe(_ string, rows []event.Row, scores []event.Score) {
 	var offsets []int64
 	for _, r := range rows {
@@ -189,7 +236,7 @@ func (w *world) Score(_ context.Context, m *model.Model, windows []float32, out 
 
 func (w *world) line(t testing.TB, cfg Config) *Line {
 	t.Helper()
-	l, err := New(cfg, Judge{w, func() *model.Model { return w.model }}, Outlets{w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l, err := New(cfg, Judge{w, func() *model.Model { return w.model }}, Outlets{w, w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +248,7 @@ func (w *world) batch(first, next int64) *event.Batch {
 	b := &event.Batch{Topic: "t", Partition: 1, First: first, Next: next, Received: time.Now().UnixNano()}
 	for _, e := range w.log {
 		switch {
-		case e.offset < first || e.offset >= next:
+		case e.offset < max(first, w.trimmed) || e.offset >= next:
 		case e.row != nil:
 			b.Rows = append(b.Rows, *e.row)
 		case e.reject != nil:
