@@ -20,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 )
 
@@ -28,7 +29,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("ANDON_TEST_PROGRAM") != "" || len(os.Args) > 1 && os.Args[1] == "engine" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	brokertest.Stop()
+	os.Exit(code)
 }
 
 // program is one run of the appliance.
@@ -74,21 +77,27 @@ func needLibraries(t *testing.T) {
 // start runs the appliance on a data folder and waits until it is ready.
 func start(t *testing.T, data string) *program {
 	t.Helper()
-	lib, err := filepath.Abs("lib")
-	if err != nil {
-		t.Fatal(err)
-	}
 	text, err := os.ReadFile("testdata/e2e.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return launch(t, data, string(text), "--demo", "--kafka-listen", "127.0.0.1:0")
+}
+
+// launch is start with another configuration and other arguments.
+func launch(t *testing.T, data, text string, args ...string) *program {
+	t.Helper()
+	lib, err := filepath.Abs("lib")
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := filepath.Join(t.TempDir(), "e2e.yaml")
-	if err := os.WriteFile(config, append([]byte("libraries: "+strconv.Quote(lib)+"\n"), text...), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte("libraries: "+strconv.Quote(lib)+"\n"+text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	os.Remove(addressesFile(data))
 	p := &program{data: data, ended: make(chan struct{})}
-	p.Cmd = command("up", "--demo", "--config", config, "--data", data, "--listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
+	p.Cmd = command(append([]string{"up", "--config", config, "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
 	pipe, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -7,10 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
@@ -48,7 +46,8 @@ func broker(t testing.TB, partitions int32, opts ...kfake.Opt) *cluster {
 		c := &cluster{t: t, real: brokertest.Get(t)}
 		groups++
 		group = fmt.Sprint("andon.fleet-", groups)
-		c.recreate(partitions)
+		c.real.Topics(t, 0, "made")
+		c.real.Topics(t, partitions, topic)
 		return c
 	}
 	opts = append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(partitions, topic), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
@@ -60,36 +59,6 @@ func broker(t testing.TB, partitions int32, opts ...kfake.Opt) *cluster {
 	}
 	t.Cleanup(c.Close)
 	return &cluster{t: t, fake: c}
-}
-
-// recreate makes the topic anew and waits until the broker knows it by its new identity.
-func (c *cluster) recreate(partitions int32) {
-	c.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.real.Addr), kgo.MetadataMinAge(50*time.Millisecond)) // answers are kept that long
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer cl.Close()
-	adm, ctx := kadm.NewClient(cl), c.t.Context()
-	if _, err := adm.DeleteTopics(ctx, topic, "made"); err != nil {
-		c.t.Fatal(err)
-	}
-	made, err := adm.CreateTopic(ctx, partitions, 1, nil, topic)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	eventually(c.t, "the new topic", func() bool {
-		meta, err := adm.Metadata(ctx, topic)
-		if err != nil || meta.Topics[topic].ID != made.ID {
-			return false
-		}
-		for _, p := range meta.Topics[topic].Partitions {
-			if p.Err != nil || p.Leader < 0 {
-				return false
-			}
-		}
-		return len(meta.Topics[topic].Partitions) == int(partitions)
-	})
 }
 
 // ListenAddrs returns where clients begin.

@@ -1,6 +1,9 @@
 package ingest
 
 import (
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,4 +80,30 @@ func TestStaticMemberKilled(t *testing.T) {
 		}
 		l.check(2, 200)
 	})
+}
+
+// Every login and certificate works for topics and for reading; what is wrong with one is said once, with what to do, and no password is told.
+func TestSecure(t *testing.T) {
+	real := brokertest.Need(t)
+	c := broker(t, 1)
+	produce(t, producer(t, c), 1, 10)
+	for i, w := range real.Ways() {
+		cfg := testConfig(c)
+		cfg.Brokers, cfg.TLS, cfg.SASL = []string{w.Addr}, w.Security.TLS, w.Security.SASL
+		log := &strings.Builder{}
+		w.Check(t, EnsureTopics(t.Context(), cfg, []Topic{{Name: "made"}}, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), log.String())
+		l := newLedger(t)
+		source := testSource()
+		source.Group = fmt.Sprint(group, "-", i)
+		m := start(t, cfg, source, l.open("only", nil))
+		var err error
+		if w.Want == "" {
+			eventually(t, "stored by "+w.Name, func() bool { return l.total() == 10 })
+			err = m.stop()
+			l.check(1, 10)
+		} else {
+			err = m.wait()
+		}
+		w.Check(t, err, m.log.String())
+	}
 }

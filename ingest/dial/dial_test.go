@@ -16,9 +16,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -157,6 +159,15 @@ func TestTLSAndSASL(t *testing.T) {
 	check("not a key", func(s *Security) { s.TLS.Key = passwords }, "tls.cert, tls.key: ")
 	check("no such variable", func(s *Security) { s.SASL.Password = "${ANDON_TEST_NO_SUCH}" }, "ANDON_TEST_NO_SUCH is not set")
 	check("no password file", func(s *Security) { s.SASL.Password, s.SASL.PasswordFile = "", a.file("none") }, "sasl.password_file: ")
+}
+
+// What asking again may mend is left as it is.
+func TestAdvisePassing(t *testing.T) {
+	for _, err := range []error{context.DeadlineExceeded, kerr.NotCoordinator, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}} {
+		if advised, permanent := Advise(err); permanent || advised != err {
+			t.Errorf("%v became %v, permanent %v", err, advised, permanent)
+		}
+	}
 }
 
 func TestValidate(t *testing.T) {

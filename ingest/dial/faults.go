@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,6 +37,10 @@ func Advise(err error) (advised error, permanent bool) {
 	}
 	if early, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
 		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", early), true
+	}
+	// The client has no type for an answer that is none, such as a TLS alert to a client that speaks plain text.
+	if strings.Contains(err.Error(), "invalid large response size") {
+		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", err), true
 	}
 	return err, false
 }

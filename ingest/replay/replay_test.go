@@ -3,6 +3,7 @@ package replay
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,9 +11,16 @@ import (
 
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v3"
+
+	"andon/deploy/kafka/brokertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		brokertest.Stop()
+		os.Exit(code)
+	}))
+}
 
 func TestValidate(t *testing.T) {
 	good := Replay{Name: "x", File: "f.csv", Topic: "t", Asset: "a", Time: Time{Column: "t", Format: "rfc3339"}, Speed: 1}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"andon/event"
@@ -27,6 +28,7 @@ type Publisher struct {
 	metrics *metrics
 	client  *kgo.Client
 	scores  func(pipeline string) bool
+	welcome atomic.Bool // the cluster has taken something from us
 }
 
 // Open checks cfg, reads the files it names and prepares the client, which connects when it is first needed. scores tells which pipelines' scores are
@@ -110,6 +112,12 @@ func (o *outcome) err() error {
 
 // send publishes n records and waits for all of them.
 func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Record) error {
+	// A cluster that refuses us is not waited for. The client does not tell its refusal from a broker that is away.
+	if !p.welcome.Load() {
+		if err := dial.Refused(ctx, p.client); err != nil {
+			return err
+		}
+	}
 	o := &outcome{left: n, done: make(chan struct{})}
 	for i := range n {
 		// Produce waits while the client is full; with ctx over it gives the record back at once.
@@ -120,11 +128,20 @@ func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Recor
 			o.one(err)
 		})
 	}
-	select {
-	case <-o.done:
-		return o.err()
-	case <-ctx.Done():
-		return ctx.Err()
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for {
+		select {
+		case <-o.done:
+			p.welcome.Store(true)
+			return o.err()
+		case <-again.C:
+			if err := dial.Refused(ctx, p.client); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -134,8 +151,6 @@ func (p *Publisher) failed(b *event.Block, what string, n int, topic string, err
 		err = fmt.Errorf("the topic does not exist on %s: create it", strings.Join(p.cfg.Seeds, ","))
 	case errors.Is(err, kerr.MessageTooLarge):
 		err = fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, p.cfg.MaxRecord)
-	default:
-		err, _ = dial.Advise(err)
 	}
 	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", n, what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, topic, err)
 }

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 	"andon/ingest/dial"
 
@@ -26,18 +28,54 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		brokertest.Stop()
+		os.Exit(code)
+	}))
+}
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func newCluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+// cluster is what a test publishes to: an in-process broker of its own, or Apache Kafka.
+type cluster struct {
+	t    *testing.T
+	fake *kfake.Cluster
+	real *brokertest.Broker
+}
+
+func (c *cluster) ListenAddrs() []string {
+	if c.real != nil {
+		return []string{c.real.Addr}
+	}
+	return c.fake.ListenAddrs()
+}
+
+// inProcess returns the broker for tests that make it misbehave; others skip there.
+func (c *cluster) inProcess() *kfake.Cluster {
+	c.t.Helper()
+	if c.fake == nil {
+		c.t.Skip("it makes the broker misbehave, which Apache Kafka does not on request")
+	}
+	return c.fake
+}
+
+func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 	t.Helper()
+	if brokertest.Wanted() {
+		if len(opts) > 0 {
+			t.Skip("its broker's settings are for the in-process one")
+		}
+		b := brokertest.Get(t)
+		b.Topics(t, 2, "andon.deadletter", "andon.scores")
+		return &cluster{t: t, real: b}
+	}
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(2, "andon.deadletter", "andon.scores")}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c
+	return &cluster{t: t, fake: c}
 }
 
 func openTest(t *testing.T, address string, change func(*Config)) *Publisher {
@@ -136,13 +174,15 @@ func TestPublish(t *testing.T) {
 	defer p.Close()
 	// Scores must not be out before the dead letters are.
 	var order []string
-	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		for _, t := range r.(*kmsg.ProduceRequest).Topics {
-			order = append(order, c.TopicIDInfo(t.TopicID).Topic)
-		}
-		return nil, nil, false
-	})
+	if c.fake != nil {
+		c.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			c.fake.KeepControl()
+			for _, t := range r.(*kmsg.ProduceRequest).Topics {
+				order = append(order, c.fake.TopicIDInfo(t.TopicID).Topic)
+			}
+			return nil, nil, false
+		})
+	}
 	if err := p.Publish(t.Context(), block("loud", 300, 500)); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +193,8 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Join(order, " ")
-	if first := strings.Index(text, "andon.scores"); first < 0 || !strings.Contains(text[:first], "andon.deadletter") ||
-		strings.Count(text[first:], "andon.deadletter") > 2 {
+	if first := strings.Index(text, "andon.scores"); c.fake != nil && (first < 0 || !strings.Contains(text[:first], "andon.deadletter") ||
+		strings.Count(text[first:], "andon.deadletter") > 2) {
 		t.Errorf("order of produce requests: %s", text)
 	}
 	dead, scores := readAll(t, address, "andon.deadletter"), readAll(t, address, "andon.scores")
@@ -215,8 +255,8 @@ func TestPassingErrors(t *testing.T) {
 	c := newCluster(t)
 	p := openTest(t, c.ListenAddrs()[0], nil)
 	failures := 3
-	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
+	c.inProcess().ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.inProcess().KeepControl()
 		if failures--; failures < 0 {
 			return nil, nil, false
 		}
