@@ -47,7 +47,7 @@ func Default() Config {
 			// People watch. Four partitions at this rate are a few hundred small parts a minute, which merges keep up with.
 			Interval: time.Second,
 		},
-		// Read back in well under a second at 2 to 5 µs a record. A hundred assets with windows of 30x29 make 400 KB, a fortieth of what as many records take.
+		// Read back in a fifth of a second, at 1 to 2 µs a record (BenchmarkIntake, BenchmarkHandle). A hundred assets with windows of 30x29 make 400 KB, a fortieth of what as many records take.
 		Snapshot: Snapshot{Records: 50_000},
 		// Enough for a device that likes large batches, at 3.6 MB for windows of 30x29; the first of them waits about 20 ms of two cores for the last.
 		ScoreChunk: 1024,
