@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"andon/event"
 )
@@ -36,11 +37,15 @@ func held(ctx context.Context, table, pipeline, topic string, partition int32, f
 	return ch.Context(ctx, ch.WithParameters(params)), where, nil
 }
 
-// Held counts what a table holds of the offsets [first, next) of a partition. On a replicated table it sees what its replica has.
+// Held counts what a table holds of the offsets [first, next) of a partition, trying again like Write. On a replicated table it sees what its replica
+// has.
 func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (h Held, err error) {
 	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
 	if err == nil {
-		err = s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+table+where).Scan(&h.Rows, &h.Offsets, &h.First, &h.Last)
+		err = s.again(ctx, table, func() error {
+			row := s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+table+where)
+			return row.Scan(&h.Rows, &h.Offsets, &h.First, &h.Last)
+		})
 	}
 	if err != nil {
 		return Held{}, fmt.Errorf("ask %s for %s %s/%d@%d-%d: %w", table, pipeline, topic, partition, first, next, explain(err))
@@ -48,35 +53,42 @@ func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partiti
 	return h, nil
 }
 
-// HeldOffsets returns the different offsets of the range that the table holds, in ascending order.
-func (s *Store) HeldOffsets(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) ([]int64, error) {
-	fail := func(err error) ([]int64, error) {
+// HeldOffsets returns the different offsets of the range that the table holds, in ascending order; otherwise it is like Held.
+func (s *Store) HeldOffsets(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (offsets []int64, err error) {
+	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	if err == nil {
+		err = s.again(ctx, table, func() error {
+			offsets = offsets[:0]
+			return s.scan(qctx, "SELECT DISTINCT _offset FROM "+table+where+" ORDER BY _offset", func(rows driver.Rows) error {
+				var o int64
+				err := rows.Scan(&o)
+				offsets = append(offsets, o)
+				return err
+			})
+		})
+	}
+	if err != nil {
 		return nil, fmt.Errorf("ask %s for %s %s/%d@%d-%d: %w", table, pipeline, topic, partition, first, next, explain(err))
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	return offsets, nil
+}
+
+// scan asks as the owner and calls f for each row. An error of f ends it: the rest of the answer is not read but cut off.
+func (s *Store) scan(ctx context.Context, sql string, f func(rows driver.Rows) error, args ...any) error {
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
+	rows, err := s.owner.Query(ctx, sql, args...)
 	if err != nil {
-		return fail(err)
-	}
-	rows, err := s.owner.Query(qctx, "SELECT DISTINCT _offset FROM "+table+where+" ORDER BY _offset")
-	if err != nil {
-		return fail(err)
+		return err
 	}
 	defer rows.Close()
-	var out []int64
+	defer cut()
 	for rows.Next() {
-		var o int64
-		if err := rows.Scan(&o); err != nil {
-			cancel()
-			return fail(err)
+		if err := f(rows); err != nil {
+			return err
 		}
-		out = append(out, o)
 	}
-	if err := rows.Err(); err != nil {
-		return fail(err)
-	}
-	return out, nil
+	return rows.Err()
 }
 
 // Settle stores of a block what is not stored yet, going by offsets: for a range that may have been stored, in part or formed in another way, under
@@ -93,21 +105,13 @@ func (s *Store) Settle(ctx context.Context, b *event.Block) error {
 		if t.name == "deadletters" && len(refused.Rows) > 0 {
 			break
 		}
-		offsets, err := s.HeldOffsets(ctx, t.name, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+		missing, held, err := s.missing(ctx, t, b)
 		if err != nil {
 			return err
 		}
-		missing, tok := b, token(b, t.name)
-		if len(offsets) > 0 {
-			missing = t.pick(b, func(i int) bool {
-				_, found := slices.BinarySearch(offsets, t.offset(b, i))
-				return !found
-			})
-			// The block's own token may be that of the rows that are there.
-			tok = fmt.Sprintf("%s settled %d", tok, len(offsets))
-		}
-		if t.rows(missing) == 0 {
-			continue
+		tok := token(b, t.name)
+		if held > 0 { // then the block's own token may be that of the rows that are there
+			tok = fmt.Sprintf("%s settled %d", tok, held)
 		}
 		rows, err := s.put(ctx, t, missing, tok)
 		if err != nil {
@@ -119,4 +123,16 @@ func (s *Store) Settle(ctx context.Context, b *event.Block) error {
 		return refused
 	}
 	return nil
+}
+
+// missing returns a block with the rows of b whose offsets the table does not hold, and how many offsets of the range it holds.
+func (s *Store) missing(ctx context.Context, t *table, b *event.Block) (*event.Block, int, error) {
+	offsets, err := s.HeldOffsets(ctx, t.name, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+	if err != nil {
+		return nil, 0, err
+	}
+	return t.pick(b, func(i int) bool {
+		_, found := slices.BinarySearch(offsets, t.offset(b, i))
+		return !found
+	}), len(offsets), nil
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 //go:embed schema/*.sql
@@ -179,23 +181,16 @@ var dataTables = []string{"readings", "scores", "labels", "deadletters"}
 
 // checkWindows refuses tables that would store an insert twice when it is sent twice. Replicated tables remember inserts unless told not to.
 func (s *Store) checkWindows(ctx context.Context) error {
-	rows, err := s.owner.Query(ctx, "SELECT name, engine, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	var errs []error
-	for rows.Next() {
+	err := s.scan(ctx, "SELECT name, engine, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'", func(rows driver.Rows) error {
 		var name, engine, full string
-		if err := rows.Scan(&name, &engine, &full); err != nil {
+		if err := rows.Scan(&name, &engine, &full); err != nil || !slices.Contains(dataTables, name) {
 			return err
-		}
-		if !isDataTable(name) {
-			continue
 		}
 		key, usual := "non_replicated_deduplication_window", 0
 		if strings.HasPrefix(engine, "Replicated") || strings.HasPrefix(engine, "Shared") {
 			key, usual = "replicated_deduplication_window", 1
+			s.replicated.Store(true)
 		}
 		window := usual
 		if _, after, ok := strings.Cut(full, " "+key+" = "); ok {
@@ -206,15 +201,7 @@ func (s *Store) checkWindows(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("table %s.%s does not remember its inserts, so one that is sent again would be stored twice: ALTER TABLE %s.%s MODIFY SETTING %s = 10000",
 				s.database, name, s.database, name, key))
 		}
-	}
-	return errors.Join(append(errs, rows.Err())...)
-}
-
-func isDataTable(name string) bool {
-	for _, t := range dataTables {
-		if t == name {
-			return true
-		}
-	}
-	return false
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"andon/event"
 )
@@ -25,32 +26,19 @@ func (s *Store) Count(ctx context.Context, pipeline string) (n uint64, err error
 }
 
 // Labels returns a pipeline's labels of one kind, or of all where kind is empty, in the order of time.
-func (s *Store) Labels(ctx context.Context, pipeline, kind string) ([]event.Label, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	fail := func(err error) ([]event.Label, error) {
-		return nil, fmt.Errorf("read the labels of %s: %w", pipeline, explain(err))
-	}
-	rows, err := s.owner.Query(ctx, `SELECT asset, time, label, value, _topic, _partition, _offset FROM labels
+func (s *Store) Labels(ctx context.Context, pipeline, kind string) (out []event.Label, err error) {
+	err = s.scan(ctx, `SELECT asset, time, label, value, _topic, _partition, _offset FROM labels
 		WHERE pipeline = {pipeline:String} AND ({kind:String} = '' OR label = {kind:String}) ORDER BY time, asset, _topic, _partition, _offset`,
-		ch.Named("pipeline", pipeline), ch.Named("kind", kind))
+		func(rows driver.Rows) error {
+			l := event.Label{Pipeline: pipeline}
+			var at time.Time
+			err := rows.Scan(&l.Asset, &at, &l.Kind, &l.Value, &l.Topic, &l.Partition, &l.Offset)
+			l.Time = at.UnixNano()
+			out = append(out, l)
+			return err
+		}, ch.Named("pipeline", pipeline), ch.Named("kind", kind))
 	if err != nil {
-		return fail(err)
-	}
-	defer rows.Close()
-	var out []event.Label
-	for rows.Next() {
-		l := event.Label{Pipeline: pipeline}
-		var at time.Time
-		if err := rows.Scan(&l.Asset, &at, &l.Kind, &l.Value, &l.Topic, &l.Partition, &l.Offset); err != nil {
-			cancel()
-			return fail(err)
-		}
-		l.Time = at.UnixNano()
-		out = append(out, l)
-	}
-	if err := rows.Err(); err != nil {
-		return fail(err)
+		return nil, fmt.Errorf("read the labels of %s: %w", pipeline, explain(err))
 	}
 	return out, nil
 }
@@ -70,15 +58,6 @@ func (s *Store) Readings(ctx context.Context, pipeline string, signals, assets [
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	rows, err := s.owner.Query(ch.Context(ctx, ch.WithSettings(ch.Settings{"optimize_read_in_order": 1, "max_query_size": 64 << 20, "max_ast_elements": 10_000_000})), query)
-	if err != nil {
-		return query, err
-	}
-	defer rows.Close()
-	defer cancel()
-
 	var (
 		asset, name string
 		of          []event.Row
@@ -99,19 +78,20 @@ func (s *Store) Readings(ctx context.Context, pipeline string, signals, assets [
 		of = nil
 		return err
 	}
-	for rows.Next() {
+	ordered := ch.Context(ctx, ch.WithSettings(ch.Settings{"optimize_read_in_order": 1, "max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
+	err = s.scan(ordered, query, func(rows driver.Rows) error {
 		if err := rows.Scan(dest...); err != nil {
-			return query, err
+			return err
 		}
 		ns := at.UnixNano()
 		if name != asset {
 			if err := flush(); err != nil {
-				return query, err
+				return err
 			}
 			asset = strings.Clone(name)
 			arena = nil
 		} else if n := len(of); n > 0 && of[n-1].Time == ns && last == pos {
-			continue
+			return nil
 		}
 		if len(arena)+len(values) > cap(arena) {
 			arena = make([]float64, 0, max(256*len(values), min(2*cap(arena), 1<<20)))
@@ -119,8 +99,9 @@ func (s *Store) Readings(ctx context.Context, pipeline string, signals, assets [
 		arena = append(arena, values...)
 		of = append(of, event.Row{Offset: pos.Offset, Asset: asset, Time: ns, Values: arena[len(arena)-len(values) : len(arena) : len(arena)]})
 		last = pos
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return query, err
 	}
 	return query, flush()
@@ -146,20 +127,14 @@ func (s *Store) readingsQuery(ctx context.Context, pipeline string, signals, ass
 		where += " AND asset IN (" + strings.Join(quoted, ", ") + ")"
 	}
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
-	rows, err := s.owner.Query(ctx, "SELECT DISTINCT toString(signals) AS names FROM readings WHERE "+where+" ORDER BY names")
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
 	var layouts []string
-	for rows.Next() {
+	err := s.scan(ctx, "SELECT DISTINCT toString(signals) AS names FROM readings WHERE "+where+" ORDER BY names", func(rows driver.Rows) error {
 		var l string
-		if err := rows.Scan(&l); err != nil {
-			return "", err
-		}
+		err := rows.Scan(&l)
 		layouts = append(layouts, l)
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	})
+	if err != nil {
 		return "", err
 	}
 	columns := make([]string, len(signals))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/event"
@@ -15,7 +16,7 @@ import (
 
 // small stores rows that no block holds, once, trying again like Write.
 func (s *Store) small(ctx context.Context, table string, f *frame) error {
-	if err := s.insert(ctx, table, f.rows, s.insertSettings(rand.Text()), func() *frame { return f }); err != nil {
+	if _, err := s.insert(ctx, table, f.rows, s.insertSettings(rand.Text()), func() *frame { return f }); err != nil {
 		return fmt.Errorf("insert into %s: %w", table, explain(err))
 	}
 	return nil
@@ -42,34 +43,21 @@ func (s *Store) WriteTraining(ctx context.Context, t event.Training) error {
 }
 
 // Trainings returns the last limit steps of a pipeline's training runs, oldest first; an empty pipeline means all.
-func (s *Store) Trainings(ctx context.Context, pipeline string, limit int) ([]event.Training, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	fail := func(err error) ([]event.Training, error) {
-		return nil, fmt.Errorf("read the trainings of %s: %w", pipeline, explain(err))
-	}
-	rows, err := s.owner.Query(ctx, `SELECT * FROM (SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, time, version, detail
+func (s *Store) Trainings(ctx context.Context, pipeline string, limit int) (out []event.Training, err error) {
+	err = s.scan(ctx, `SELECT * FROM (SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, time, version, detail
 		FROM trainings WHERE {pipeline:String} = '' OR pipeline = {pipeline:String} ORDER BY time DESC, elapsed_ns DESC LIMIT {limit:UInt64}) ORDER BY time, elapsed_ns`,
-		ch.Named("pipeline", pipeline), ch.Named("limit", max(limit, 0)))
+		func(rows driver.Rows) error {
+			var t event.Training
+			var at time.Time
+			var epoch, epochs uint32
+			var n uint64
+			err := rows.Scan(&t.Run, &t.Pipeline, &t.State, &epoch, &epochs, &t.Loss, &t.ValLoss, &t.RowsPerSecond, &n, &t.Elapsed, &at, &t.Version, &t.Detail)
+			t.Epoch, t.Epochs, t.Rows, t.Time = int(epoch), int(epochs), int(n), at.UnixNano()
+			out = append(out, t)
+			return err
+		}, ch.Named("pipeline", pipeline), ch.Named("limit", max(limit, 0)))
 	if err != nil {
-		return fail(err)
-	}
-	defer rows.Close()
-	var out []event.Training
-	for rows.Next() {
-		var t event.Training
-		var at time.Time
-		var epoch, epochs uint32
-		var n uint64
-		if err := rows.Scan(&t.Run, &t.Pipeline, &t.State, &epoch, &epochs, &t.Loss, &t.ValLoss, &t.RowsPerSecond, &n, &t.Elapsed, &at, &t.Version, &t.Detail); err != nil {
-			cancel()
-			return fail(err)
-		}
-		t.Epoch, t.Epochs, t.Rows, t.Time = int(epoch), int(epochs), int(n), at.UnixNano()
-		out = append(out, t)
-	}
-	if err := rows.Err(); err != nil {
-		return fail(err)
+		return nil, fmt.Errorf("read the trainings of %s: %w", pipeline, explain(err))
 	}
 	return out, nil
 }

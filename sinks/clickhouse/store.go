@@ -4,8 +4,8 @@
 // A block goes in with one insert a table, each with a deduplication token made of pipeline, topic, partition, table and range of offsets: sent
 // again, also after a crash of either side, it is stored once. schema.sql documents the tables and views column by column.
 //
-// Metrics: andon_clickhouse_rows_total{table}, andon_clickhouse_refused_rows_total{table}, andon_clickhouse_insert_seconds,
-// andon_clickhouse_insert_errors_total.
+// Metrics: andon_clickhouse_rows_total{table}, andon_clickhouse_refused_rows_total{table}, andon_clickhouse_repeated_inserts_total{table},
+// andon_clickhouse_insert_seconds, andon_clickhouse_insert_errors_total.
 package clickhouse
 
 import (
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -37,6 +38,8 @@ type Store struct {
 	turns    chan struct{}
 	// unified tells that the server knows the setting deduplicate_insert, which overrides insert_deduplicate (ClickHouse 26).
 	unified bool
+	// replicated tells that a table of blocks is kept by several servers.
+	replicated atomic.Bool
 }
 
 // Open connects to the server of the DSN or, without one, to the embedded one, whose place and users at tells before each new connection.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -58,24 +59,43 @@ func token(b *event.Block, table string) string {
 }
 
 // put stores one table's rows of a block and returns those that were refused.
-func (s *Store) put(ctx context.Context, t *table, b *event.Block, token string) ([]RefusedRow, error) {
-	refused := outOfRange(t, b)
+func (s *Store) put(ctx context.Context, t *table, b *event.Block, token string) (refused []RefusedRow, err error) {
+	defer func() {
+		if len(refused) > 0 && err == nil {
+			s.metrics.refused.WithLabelValues(t.name).Add(float64(len(refused)))
+			s.log.Error("rows refused by ClickHouse", "table", t.name, "pipeline", b.Pipeline, "rows", len(refused), "first", refused[0].Offset,
+				"message", refused[0].Message)
+		}
+	}()
+	refused = outOfRange(t, b)
 	if len(refused) > 0 {
 		b = without(t, b, refused)
 	}
-	if t.rows(b) > 0 {
-		more, err := s.putOrSift(ctx, t, b, token)
+	for range 5 {
+		if t.rows(b) == 0 {
+			return refused, nil
+		}
+		more, known, err := s.putOrSift(ctx, t, b, token)
 		if err != nil {
 			return nil, err
 		}
 		refused = append(refused, more...)
+		if !known {
+			return refused, nil
+		}
+		// The server dropped the insert, as its token is known: the range was stored before. If the block was formed differently then, by
+		// other settings or without rows that were refused, some of its rows are not there.
+		s.metrics.repeated.WithLabelValues(t.name).Inc()
+		if s.replicated.Load() { // a replica cannot tell what others hold
+			return refused, nil
+		}
+		held := 0
+		if b, held, err = s.missing(ctx, t, without(t, b, more)); err != nil {
+			return nil, err
+		}
+		token = fmt.Sprintf("%s after %d", token, held)
 	}
-	if len(refused) > 0 {
-		s.metrics.refused.WithLabelValues(t.name).Add(float64(len(refused)))
-		s.log.Error("rows refused by ClickHouse", "table", t.name, "pipeline", b.Pipeline, "rows", len(refused), "first", refused[0].Offset,
-			"message", refused[0].Message)
-	}
-	return refused, nil
+	return nil, errors.New("rows are still missing after they were inserted five times")
 }
 
 func outOfRange(t *table, b *event.Block) (refused []RefusedRow) {
@@ -108,33 +128,47 @@ func (s *Store) insertSettings(token string) ch.Settings {
 	return set
 }
 
-// insert sends rows until they are acknowledged, ctx ends, or sending them again is of no use. With rows 0 it does not count.
-func (s *Store) insert(ctx context.Context, table string, rows int, settings ch.Settings, build func() *frame) error {
-	const shortest, longest = 100 * time.Millisecond, 10 * time.Second
+// insert sends rows until they are acknowledged, ctx ends, or sending them again is of no use. known tells that the server had seen the token, for all
+// or a part of the rows, and dropped that. With rows 0 it does not count.
+func (s *Store) insert(ctx context.Context, table string, rows int, settings ch.Settings, build func() *frame) (known bool, err error) {
+	begin := time.Now()
+	err = s.again(ctx, table, func() error {
+		known, err = s.attempt(ctx, table, settings, build)
+		if err != nil && ctx.Err() == nil {
+			s.metrics.errors.Inc()
+		}
+		return err
+	})
+	if err == nil && rows > 0 {
+		s.metrics.seconds.Observe(time.Since(begin).Seconds())
+		s.metrics.rows.WithLabelValues(table).Add(float64(rows))
+	}
+	return known, err
+}
+
+// again calls f, with pauses that grow, until it succeeds, ctx ends, or it fails in a way that waiting does not cure. The error holds the context's
+// cause where it ended.
+func (s *Store) again(ctx context.Context, table string, f func() error) error {
+	const shortest, longest, quiet = 100 * time.Millisecond, 10 * time.Second, 30 * time.Second
 	begin, pause := time.Now(), shortest
 	var told time.Time
 	for attempt := 1; ; attempt++ {
-		err := s.attempt(ctx, table, settings, build)
+		err := f()
 		if err == nil {
 			if attempt > 1 {
-				s.log.Info("ClickHouse takes inserts again", "table", table, "attempts", attempt, "after", time.Since(begin).Round(time.Millisecond))
-			}
-			if rows > 0 {
-				s.metrics.seconds.Observe(time.Since(begin).Seconds())
-				s.metrics.rows.WithLabelValues(table).Add(float64(rows))
+				s.log.Info("ClickHouse is back", "table", table, "attempts", attempt, "after", time.Since(begin).Round(time.Millisecond))
 			}
 			return nil
 		}
 		if ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
-		s.metrics.errors.Inc()
 		if classify(err) != classPass {
 			return err
 		}
-		if time.Since(told) > 30*time.Second {
+		if time.Since(told) > quiet {
 			told = time.Now()
-			s.log.Warn("ClickHouse does not take inserts, trying again", "table", table, "attempt", attempt, "error", err)
+			s.log.Warn("ClickHouse cannot be used, trying again", "table", table, "attempt", attempt, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -146,24 +180,33 @@ func (s *Store) insert(ctx context.Context, table string, rows int, settings ch.
 }
 
 // attempt sends rows once. At most Writers attempts run at once; between attempts nothing of the rows is held here.
-func (s *Store) attempt(ctx context.Context, table string, settings ch.Settings, build func() *frame) error {
+func (s *Store) attempt(ctx context.Context, table string, settings ch.Settings, build func() *frame) (known bool, err error) {
 	select {
 	case s.turns <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	defer func() { <-s.turns }()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.InsertTimeout)
 	defer cancel()
+	var dropped atomic.Int64
+	events := func(all []ch.ProfileEvent) {
+		for _, e := range all {
+			if e.Name == "DuplicatedInsertedBlocks" {
+				dropped.Add(e.Value)
+			}
+		}
+	}
 	f := build()
-	batch, err := s.inserts.PrepareBatch(ch.Context(ctx, ch.WithSettings(settings)), f.insert(table))
+	batch, err := s.inserts.PrepareBatch(ch.Context(ctx, ch.WithSettings(settings), ch.WithProfileEvents(events)), f.insert(table))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := f.fill(batch); err != nil {
-		return errors.Join(err, batch.Abort())
+		return false, errors.Join(err, batch.Abort())
 	}
-	return batch.Send()
+	err = batch.Send()
+	return dropped.Load() > 0, err
 }
 
 // token returns a context for a small insert of our own that may be sent again.

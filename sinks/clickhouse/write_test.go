@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -215,4 +216,39 @@ func TestWriteGivesUpWithItsContext(t *testing.T) {
 	if n := strings.Count(l.String(), "trying again"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, l)
 	}
+}
+
+// A range that was stored in part, formed by other settings, is completed under the same token: what the table does not hold is added.
+func TestWriteOtherRowsOfTheSameRange(t *testing.T) {
+	s := sharedStore(t)
+	whole := makeBlock("formed again", 0, 0, 90, 10, "a")
+	without := func(offsets ...int64) *event.Block {
+		b := *whole
+		keep := func(o int64) bool { return !slices.Contains(offsets, o) }
+		b.Readings = blockTables[0].pick(whole, func(i int) bool { return keep(whole.Readings.Offset[i]) }).Readings
+		b.Scores = blockTables[1].pick(whole, func(i int) bool { return keep(whole.Scores[i].Offset) }).Scores
+		return &b
+	}
+	for _, step := range []struct {
+		b    *event.Block
+		want string
+	}{
+		{without(50, 51, 52), "deadletters 0 0\nlabels 1 1\nreadings 87 87\nscores 87 87"},
+		{without(50, 51, 52), "deadletters 0 0\nlabels 1 1\nreadings 87 87\nscores 87 87"},
+		{without(slices.DeleteFunc(offsets(0, 90), func(o int64) bool { return o == 51 })...), "deadletters 0 0\nlabels 1 1\nreadings 88 88\nscores 88 88"},
+		{whole, "deadletters 0 0\nlabels 1 1\nreadings 90 90\nscores 90 90"},
+		{whole, "deadletters 0 0\nlabels 1 1\nreadings 90 90\nscores 90 90"},
+	} {
+		if err := s.Write(t.Context(), step.b); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "rows", ask(t, s, fmt.Sprintf(copies, "formed again")), step.want)
+	}
+}
+
+func offsets(first, next int64) (all []int64) {
+	for o := first; o < next; o++ {
+		all = append(all, o)
+	}
+	return all
 }

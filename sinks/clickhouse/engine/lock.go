@@ -39,7 +39,8 @@ func lock(ctx context.Context, path string, patience time.Duration) (*os.File, e
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
