@@ -23,7 +23,7 @@ type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the appliance: broker, ClickHouse, pipelines, scorer, trainer and console."`
 	Replay  replayCommand  `cmd:"" help:"Send recorded data to Kafka at a speed factor, as a real producer."`
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Ask ClickHouse and print a table."`
-	Model   modelCommand   `cmd:"" help:"List, show and promote models."`
+	Model   modelCommand   `cmd:"" help:"List and show models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	Config  configCommand  `cmd:"" help:"Check or print the configuration."`
