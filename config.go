@@ -119,28 +119,12 @@ func parseConfig(text []byte) (*Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, plainYAML(err)
+		return nil, formFaults(text, err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("a second YAML document follows: write one")
 	}
 	return &c, nil
-}
-
-var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
-
-// plainYAML says it in an operator's words: no Go types.
-func plainYAML(err error) error {
-	var te *yaml.TypeError
-	if !errors.As(err, &te) {
-		return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	var errs []error
-	for _, m := range te.Errors {
-		m = unknownField.ReplaceAllString(m, `unknown key "$1" (andon config print shows the keys there are)`)
-		errs = append(errs, errors.New(m))
-	}
-	return errors.Join(errs...)
 }
 
 var pipelineName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
