@@ -115,7 +115,8 @@ func TestZombie(t *testing.T) {
 		inHand, goOn := make(chan bool, 1), make(chan bool)
 		var refused atomic.Int64
 		var once atomic.Bool
-		cfg, silence, goesOn := change(testConfig(c)), func(*member) {}, func() {}
+		cfg, goesOn := change(testConfig(c)), func() {}
+		var silence func(*member)
 		if c.real != nil {
 			proxy := c.real.Proxy(t)
 			cfg.Brokers = []string{c.real.Proxied}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,7 +23,14 @@ import (
 // vaultOn opens a vault in the topic state of a new cluster, with 3 partitions.
 func vaultOn(t *testing.T, most event.Bytes) (*Vault, *kadm.Client) {
 	t.Helper()
-	c := newCluster(t, kfake.SeedTopics(3, "state"))
+	var opts []kfake.Opt
+	if !brokertest.Wanted() {
+		opts = append(opts, kfake.SeedTopics(3, "state"))
+	}
+	c := newCluster(t, opts...)
+	if c.real != nil {
+		c.real.Topics(t, 3, "state")
+	}
 	address := c.ListenAddrs()[0]
 	v, err := openTest(t, address, nil).Vault("state", most, quiet())
 	if err != nil {

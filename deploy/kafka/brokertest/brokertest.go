@@ -142,7 +142,7 @@ func (b *Broker) launch(root string) error {
 	}
 	text, _ := os.ReadFile(log.Name())
 	b.kill()
-	return fmt.Errorf("Apache Kafka does not start (are its jars there? run make deps-kafka):\n%s", text)
+	return fmt.Errorf("start Apache Kafka: it does not listen on %s (are its jars there? run make deps-kafka):\n%s", b.Addr, text)
 }
 
 // exited looks without reaping, so that a later Wait has something to wait for.
