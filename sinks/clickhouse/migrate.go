@@ -115,7 +115,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		}
 		s.log.Info("ClickHouse schema migrated", "migration", m.name, "database", s.database)
 	}
-	return errors.Join(s.lazyProjections(ctx), s.retention(ctx), s.checkWindows(ctx))
+	return errors.Join(s.lazyProjections(ctx), s.fsync(ctx), s.retention(ctx), s.checkWindows(ctx))
 }
 
 // schemaVersion returns the newest migration that was applied, or 0.
@@ -140,6 +140,28 @@ func (s *Store) lazyProjections(ctx context.Context) error {
 	for _, table := range []string{"readings", "scores"} {
 		if err := s.owner.Exec(ctx, "ALTER TABLE "+table+" MODIFY SETTING "+settings); err != nil {
 			return fmt.Errorf("migrate the ClickHouse schema: projections of %s: %w", table, explain(err))
+		}
+	}
+	return nil
+}
+
+// fsync sets whether the tables of blocks are brought to the disk with each insert.
+func (s *Store) fsync(ctx context.Context) error {
+	want := 0
+	if s.cfg.Fsync {
+		want = 1
+	}
+	for _, table := range dataTables {
+		var engine string
+		if err := s.owner.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '"+table+"'").Scan(&engine); err != nil {
+			return fmt.Errorf("set fsync of %s: %w", table, err)
+		}
+		if strings.Contains(engine, "fsync_after_insert = 1") == s.cfg.Fsync {
+			continue
+		}
+		sql := fmt.Sprintf("ALTER TABLE %s MODIFY SETTING fsync_after_insert = %d, fsync_part_directory = %d", table, want, want)
+		if err := s.owner.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("set fsync of %s: %w", table, explain(err))
 		}
 	}
 	return nil

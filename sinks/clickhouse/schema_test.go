@@ -71,12 +71,31 @@ func TestMigrate(t *testing.T) {
 	equal(t, "readings, shorter", ttl("readings"), "toDateTime(_stored) + toIntervalSecond(172800)")
 	equal(t, "metrics, for ever", ttl("metrics"), "")
 
+	synced := func() string {
+		t.Helper()
+		return ask(t, s, "SELECT countIf(position(engine_full, 'fsync_after_insert = 1') > 0) FROM system.tables WHERE database = 'andon'")
+	}
+	equal(t, "fsync", synced(), "0")
+	s.cfg.Fsync = true
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "fsync on", synced(), "4")
+	if err := s.Write(t.Context(), makeBlock("synced", 0, 0, 10, 2, "a")); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Fsync = false
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "fsync off", synced(), "0")
+
 	// Cut off in the middle, a migration is run again.
 	do(t, s, "ALTER TABLE migrations DELETE WHERE version = 2 SETTINGS mutations_sync = 1", "DROP VIEW lag")
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "view", ask(t, s, "SELECT count() FROM lag"), "0")
+	equal(t, "view", ask(t, s, "SELECT count() FROM lag"), "1")
 
 	do(t, s, "INSERT INTO migrations (version, name) VALUES (99, 'from the future')")
 	if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "99") || !strings.Contains(err.Error(), "newer") {

@@ -120,7 +120,7 @@ func (s *Store) insertSettings(token string) ch.Settings {
 		"async_insert":                                       0,
 		"min_insert_block_size_rows":                         0,
 		"min_insert_block_size_bytes":                        0,
-		"max_insert_block_size":                              1 << 40,
+		"max_insert_block_size":                              1 << 32, // the most there is: with more the server writes a warning for each insert
 	}
 	if s.unified {
 		set["deduplicate_insert"] = "enable"
