@@ -39,8 +39,11 @@ var refusals = []struct {
 	{kerr.UnreleasedInstanceID, "another process uses the same kafka.instance_id: give each its own"},
 }
 
-// permanent reports whether asking the broker again is no use.
+// permanent reports whether asking the broker again is no use, once it has answered at all.
 func permanent(err error) bool {
+	if dial.Hangup(err) {
+		return false
+	}
 	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
 		return true
 	}
@@ -60,7 +63,7 @@ func passing(err error) bool {
 	}
 	_, group := errors.AsType[*kgo.ErrGroupSession](err)
 	_, network := errors.AsType[net.Error](err)
-	return group || network || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
+	return group || network || dial.Hangup(err) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
 }
 
 // advise adds what to do to an error that an operator reads.

@@ -48,13 +48,14 @@ func (in *Intake) run(ctx context.Context) error {
 	s := &session{in: in, log: in.log, parts: map[int32]*partition{}, notes: map[int32]note{}}
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
-	id, err := awaitTopic(ctx, in.cfg, in.source.Topic, s.log)
+	id, err := awaitTopic(ctx, in.cfg, in.source.Topic, in.reached, s.log)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	in.reached = true
 	// The client outlives ctx, so that the last flush can still commit; it is cut short only when it does not leave in time.
 	life, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -94,6 +95,7 @@ func (s *session) dial(life context.Context, topicID [16]byte) error {
 	// away what the client holds.
 	sizer := newFetchSizer(min(int64(cfg.Fetch), s.in.budget.limit/4), min(int64(cfg.FetchPartition), s.in.budget.limit/64))
 	opts = append(opts, consumer(cfg, s.in.source.Group, sizer)...)
+	opts = append(opts, kgo.AlwaysRetryEOF()) // awaitTopic has been answered, so a hangup is no refusal
 	opts = append(opts, kgo.WithContext(life), kgo.OnPartitionsAssigned(s.onAssigned), kgo.OnOffsetsFetched(s.onFetched), kgo.AdjustFetchOffsetsFn(s.onAdjust),
 		kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost))
 	if s.cl, err = kgo.NewClient(opts...); err != nil {

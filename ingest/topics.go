@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"andon/event"
+	"andon/ingest/dial"
 )
 
 // Topic is a topic as it should be made.
@@ -35,7 +36,7 @@ func EnsureTopics(ctx context.Context, cfg Config, topics []Topic, log *slog.Log
 		return err
 	}
 	defer adm.Close()
-	err = await(ctx, cfg, func(ctx context.Context) error {
+	err = await(ctx, cfg, false, func(ctx context.Context) error {
 		_, err := adm.BrokerMetadata(ctx)
 		return err
 	})
@@ -91,14 +92,14 @@ func admin(cfg Config, log *slog.Logger) (*kadm.Client, error) {
 	return adm, nil
 }
 
-// awaitTopic returns the topic's ID when all its partitions have leaders.
-func awaitTopic(ctx context.Context, cfg Config, topic string, log *slog.Logger) (id [16]byte, err error) {
+// awaitTopic returns the topic's ID when all its partitions have leaders. Where the brokers were reached before, it waits for them as long as it takes.
+func awaitTopic(ctx context.Context, cfg Config, topic string, reached bool, log *slog.Logger) (id [16]byte, err error) {
 	adm, err := admin(cfg, log)
 	if err != nil {
 		return id, err
 	}
 	defer adm.Close()
-	err = await(ctx, cfg, func(ctx context.Context) error {
+	err = await(ctx, cfg, reached, func(ctx context.Context) error {
 		meta, err := adm.Metadata(ctx, topic)
 		if err != nil {
 			return err
@@ -129,10 +130,14 @@ func awaitTopic(ctx context.Context, cfg Config, topic string, log *slog.Logger)
 
 var errNoTopic = errors.New("there is no such topic")
 
-// await calls f until it succeeds, fails for good, or ConnectTimeout is over. A missing topic is looked for a second longer: it may just have been made.
-func await(ctx context.Context, cfg Config, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
-	defer cancel()
+// await calls f until it succeeds, fails for good, or ConnectTimeout is over, which does not count where the brokers were reached before. A missing topic is looked for
+// a second longer: it may just have been made.
+func await(ctx context.Context, cfg Config, reached bool, f func(context.Context) error) error {
+	if !reached {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cfg.ConnectTimeout)
+		defer cancel()
+	}
 	began := time.Now()
 	for {
 		err := f(ctx)
@@ -140,7 +145,8 @@ func await(ctx context.Context, cfg Config, f func(context.Context) error) error
 			return nil
 		}
 		missing := errors.Is(err, errNoTopic) && time.Since(began) > time.Second
-		if missing || permanent(err) && ctx.Err() == nil {
+		refused := permanent(err) || !reached && dial.Hangup(err)
+		if missing || refused && ctx.Err() == nil {
 			return advise(err)
 		}
 		select {

@@ -47,6 +47,8 @@ func Backoff(tries int) time.Duration {
 
 // Refused asks the cluster for an answer and returns what to do when it has refused us for good, nil otherwise: a broker that is away may come back.
 func Refused(ctx context.Context, c *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	if err := c.Ping(ctx); err != nil {
 		if advised, permanent := Advise(err); permanent {
 			return advised

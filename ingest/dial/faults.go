@@ -35,12 +35,19 @@ func Advise(err error) (advised error, permanent bool) {
 	if remote, ok := errors.AsType[*net.OpError](err); ok && remote.Op == "remote error" {
 		return fmt.Errorf("the broker refuses our side of TLS: %w: check kafka.tls: cert and key", remote), true
 	}
-	if early, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
-		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", early), true
+	if Hangup(err) {
+		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", err), true
 	}
 	// The client has no type for an answer that is none, such as a TLS alert to a client that speaks plain text.
 	if strings.Contains(err.Error(), "invalid large response size") {
 		return fmt.Errorf("%w: check kafka.tls and kafka.sasl: is this the listener they are for?", err), true
 	}
 	return err, false
+}
+
+// Hangup tells whether the other side ended the connection before it said a word. A listener that wants TLS or a login does that, and so does a broker that goes
+// down, or a proxy whose broker is away: only before the first answer from there is it a refusal.
+func Hangup(err error) bool {
+	_, ok := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return ok
 }

@@ -43,6 +43,7 @@ func Open(cfg Config, scores func(pipeline string) bool, log *slog.Logger, reg p
 	}
 	client, err := kgo.NewClient(append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()), // and idempotent, which is the client's default
+		kgo.AlwaysRetryEOF(),               // a broker that goes down hangs up, too: who has the wrong settings is told by the intake
 		kgo.RetryBackoffFn(dial.Backoff), kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead), kgo.MaxBufferedBytes(int(cfg.MaxInFlight)),
 		kgo.MaxBufferedRecords(1<<20), // bytes are the bound
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))...)
@@ -114,7 +115,7 @@ func (o *outcome) err() error {
 func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Record) error {
 	// A cluster that refuses us is not waited for. The client does not tell its refusal from a broker that is away.
 	if !p.welcome.Load() {
-		if err := dial.Refused(ctx, p.client); err != nil {
+		if err := dial.Refused(ctx, p.client); err != nil && !dial.Hangup(err) {
 			return err
 		}
 	}
@@ -136,7 +137,7 @@ func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Recor
 			p.welcome.Store(true)
 			return o.err()
 		case <-again.C:
-			if err := dial.Refused(ctx, p.client); err != nil {
+			if err := dial.Refused(ctx, p.client); err != nil && !dial.Hangup(err) {
 				return err
 			}
 		case <-ctx.Done():
