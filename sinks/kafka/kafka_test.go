@@ -16,6 +16,9 @@ func TestSecure(t *testing.T) {
 	c := newCluster(t)
 	sent := 0
 	for _, w := range real.Ways() {
+		if w.Hangup {
+			continue // the intake tells: to a publisher it is a broker that may come back
+		}
 		log := &strings.Builder{}
 		cfg := Default()
 		cfg.Seeds, cfg.Security = []string{w.Addr}, w.Security

@@ -14,6 +14,8 @@ type Way struct {
 	Security dial.Security
 	// Want is what the error must say; empty where the way is good.
 	Want string
+	// Hangup says that the broker only ends the connection, as one that goes down does.
+	Hangup bool
 }
 
 // Ways returns the good ways in that need TLS or a login, and those that must fail with what to do.
@@ -26,18 +28,18 @@ func (b *Broker) Ways() []Way {
 	good, wrong := dial.Secret(Password), dial.Secret(Password+"-wrong")
 	const checkUser, checkCA, checkCert, checkBoth = "check kafka.sasl: user and password", "check kafka.tls: ca and server_name", "check kafka.tls: cert and key", "check kafka.tls and kafka.sasl"
 	return []Way{
-		{"plain", b.Login, dial.Security{TLS: trusting, SASL: login("plain", good)}, ""},
-		{"scram-sha-512", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-512", good)}, ""},
-		{"certificate", b.Certificate, dial.Security{TLS: known}, ""},
-		{"plain, wrong password", b.Login, dial.Security{TLS: trusting, SASL: login("plain", wrong)}, checkUser},
-		{"scram-sha-512, wrong password", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-512", wrong)}, checkUser},
-		{"a mechanism that is not there", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-256", good)}, "check kafka.sasl.mechanism"},
-		{"no login", b.Login, dial.Security{TLS: trusting}, checkBoth},
-		{"login, another authority", b.Login, dial.Security{TLS: dial.TLS{Enabled: true, CA: b.OtherCA}, SASL: login("plain", good)}, checkCA},
-		{"another authority", b.Certificate, dial.Security{TLS: dial.TLS{Enabled: true, CA: b.OtherCA, Cert: b.ClientCert, Key: b.ClientKey}}, checkCA},
-		{"no certificate of the client", b.Certificate, dial.Security{TLS: trusting}, checkCert},
-		{"no TLS", b.Certificate, dial.Security{}, checkBoth},
-		{"TLS to plain text", b.Addr, dial.Security{TLS: trusting}, "check kafka.tls"},
+		{"plain", b.Login, dial.Security{TLS: trusting, SASL: login("plain", good)}, "", false},
+		{"scram-sha-512", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-512", good)}, "", false},
+		{"certificate", b.Certificate, dial.Security{TLS: known}, "", false},
+		{"plain, wrong password", b.Login, dial.Security{TLS: trusting, SASL: login("plain", wrong)}, checkUser, false},
+		{"scram-sha-512, wrong password", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-512", wrong)}, checkUser, false},
+		{"a mechanism that is not there", b.Login, dial.Security{TLS: trusting, SASL: login("scram-sha-256", good)}, "check kafka.sasl.mechanism", false},
+		{"no login", b.Login, dial.Security{TLS: trusting}, checkBoth, true},
+		{"login, another authority", b.Login, dial.Security{TLS: dial.TLS{Enabled: true, CA: b.OtherCA}, SASL: login("plain", good)}, checkCA, false},
+		{"another authority", b.Certificate, dial.Security{TLS: dial.TLS{Enabled: true, CA: b.OtherCA, Cert: b.ClientCert, Key: b.ClientKey}}, checkCA, false},
+		{"no certificate of the client", b.Certificate, dial.Security{TLS: trusting}, checkCert, false},
+		{"no TLS", b.Certificate, dial.Security{}, checkBoth, false},
+		{"TLS to plain text", b.Addr, dial.Security{TLS: trusting}, "check kafka.tls", true},
 	}
 }
 
