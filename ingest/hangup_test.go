@@ -11,15 +11,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// hangups is a listener before a broker that can take connections and end them at once, as a proxy does whose broker is away.
-type hangups struct {
+// hangupListener is a listener before a broker that can take connections and end them at once, as a proxy does whose broker is away.
+type hangupListener struct {
 	net.Listener
 	away  atomic.Bool
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
-func (h *hangups) Accept() (net.Conn, error) {
+func (h *hangupListener) Accept() (net.Conn, error) {
 	for {
 		c, err := h.Listener.Accept()
 		if err != nil || !h.away.Load() {
@@ -32,7 +32,7 @@ func (h *hangups) Accept() (net.Conn, error) {
 	}
 }
 
-func (h *hangups) leave() {
+func (h *hangupListener) leave() {
 	h.away.Store(true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (h *hangups) leave() {
 
 // A broker that has answered before and now ends connections before it says a word is away, not of another kind.
 func TestBrokerHangsUp(t *testing.T) {
-	h := &hangups{}
+	h := &hangupListener{}
 	c := broker(t, 2, kfake.ListenFn(func(network, address string) (net.Listener, error) {
 		l, err := net.Listen(network, address)
 		h.Listener = l
@@ -67,7 +67,7 @@ func TestBrokerHangsUp(t *testing.T) {
 
 // Before its first answer it is told as what it most often is.
 func TestBrokerHangsUpAtStart(t *testing.T) {
-	h := &hangups{}
+	h := &hangupListener{}
 	c := broker(t, 1, kfake.ListenFn(func(network, address string) (net.Listener, error) {
 		l, err := net.Listen(network, address)
 		h.Listener = l

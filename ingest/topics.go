@@ -130,6 +130,9 @@ func awaitTopic(ctx context.Context, cfg Config, topic string, reached bool, log
 
 var errNoTopic = errors.New("there is no such topic")
 
+// hangups is how long brokers that never answered may hang up: some of them may just be starting, behind a proxy that is there.
+const hangups = 3 * time.Second
+
 // await calls f until it succeeds, fails for good, or ConnectTimeout is over, which does not count where the brokers were reached before. A missing topic is looked for
 // a second longer: it may just have been made.
 func await(ctx context.Context, cfg Config, reached bool, f func(context.Context) error) error {
@@ -145,7 +148,7 @@ func await(ctx context.Context, cfg Config, reached bool, f func(context.Context
 			return nil
 		}
 		missing := errors.Is(err, errNoTopic) && time.Since(began) > time.Second
-		refused := permanent(err) || !reached && dial.Hangup(err)
+		refused := permanent(err) || !reached && dial.Hangup(err) && time.Since(began) > hangups
 		if missing || refused && ctx.Err() == nil {
 			return advise(err)
 		}
