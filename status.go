@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -57,6 +58,44 @@ func (s *statusBoard) set(name string, ready bool, detail string) {
 		}
 	}
 	s.parts = append(s.parts, console.Component{Name: name, Ready: ready, Detail: detail})
+}
+
+// where tells the addresses.
+func (s *statusBoard) where(at addresses) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = map[string]string{"console": at.Console, "kafka": at.Kafka}
+	if at.ClickHouseNative != "" {
+		s.at["clickhouse_native"], s.at["clickhouse_http"] = at.ClickHouseNative, at.ClickHouseHTTP
+	}
+}
+
+// watchStore asks ClickHouse every few seconds whether it is there, and tells the board, until ctx ends.
+func watchStore(ctx context.Context, store interface {
+	Query(ctx context.Context, sql string, limit int) (*event.Table, error)
+}, board *statusBoard, where string) error {
+	const every, patience = 3 * time.Second, 10 * time.Second
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		asked, cancel := context.WithTimeout(ctx, patience)
+		_, err := store.Query(asked, "SELECT 1", 1)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, context.DeadlineExceeded):
+			board.set("clickhouse", false, fmt.Sprintf("%s does not answer within %v", where, patience))
+		case err != nil:
+			board.set("clickhouse", false, err.Error())
+		default:
+			board.set("clickhouse", true, where)
+		}
+	}
 }
 
 // training remembers what is being learned.

@@ -175,6 +175,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 	})
 	status.models = models
+	register := newModelLog(models, store, room("models"))
 	status.set("scorer", true, "ONNX Runtime "+ort.Version())
 	publisher, err := newPublisher(cfg, intakeAt, room("kafka"), metrics) // what tells the rest of the world
 	if err != nil {
@@ -219,6 +220,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	team.run(0, "trainer", teacher.Run)
 	team.run(1, "console", screen.Run)
+	team.run(1, "models", register.Run)
+	team.run(1, "health", func(ctx context.Context) error { return watchStore(ctx, store, status, at.ClickHouseNative) })
 	team.run(1, "metrics", func(ctx context.Context) error { return store.RecordMetrics(ctx, metrics, 10*time.Second) })
 	team.run(2, "store", func(ctx context.Context) error { // the server waits five seconds for connections that stay open
 		<-ctx.Done()
@@ -230,7 +233,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	if server != nil {
 		team.run(3, "clickhouse", server.Run)
 	}
-	status.started = started
+	status.where(at)
 	status.up.Store(true)
 	if err := writeAddresses(cfg.Data, at); err != nil {
 		team.fail(environment(err))
@@ -238,8 +241,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		defer os.Remove(addressesFile(cfg.Data))
 	}
 	announce(tell, at, cfg, demo, time.Since(started))
-	err = team.wait()
-	log.Info("stopped", "error", err)
+	if err = team.wait(); err != nil {
+		log.Error("stopped", "error", err)
+	} else {
+		log.Info("stopped")
+	}
 	return err
 }
 
