@@ -72,7 +72,7 @@ func leaves(n *yaml.Node, key string, wrap func(*yaml.Node) *yaml.Node, f func(k
 
 var (
 	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
-	wrongType    = regexp.MustCompile("cannot unmarshal !!(\\w+).* into (\\S+)")
+	wrongType    = regexp.MustCompile(`cannot unmarshal !!(\w+).* into (\S+)`)
 	wrongLevel   = regexp.MustCompile(`slog: level string .*`)
 )
 
