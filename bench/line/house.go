@@ -19,9 +19,10 @@ import (
 	"andon/scorer"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
+	"andon/sinks/kafka"
 )
 
-// house is the appliance without its console, trainer and publisher: a broker, ClickHouse, and what the pipelines share.
+// house is the appliance without its console and trainer: a broker, ClickHouse, and what the pipelines share.
 type house struct {
 	log    *slog.Logger
 	dir    string
@@ -33,7 +34,8 @@ type house struct {
 	reading *ingest.Metrics
 	working *processors.Metrics
 	budget  *ingest.Budget
-	kafka   ingest.Config
+	at      ingest.Config
+	outlets processors.Outlets // all but the sink
 
 	engine family // the ClickHouse child
 	undo   []func() error
@@ -90,21 +92,43 @@ func (c *config) open(ctx context.Context, topics event.Bytes) (_ *house, err er
 	h.judge = scorer.New(scorer.Default(), c.log, reg)
 	h.undo = append(h.undo, func() error { h.judge.Close(); return nil })
 	h.reading, h.working = ingest.NewMetrics(reg), processors.NewMetrics(reg)
-	h.kafka = ingest.Default()
-	h.budget = ingest.NewBudget(h.kafka.MaxInFlight, h.reading)
+	h.at = ingest.Default()
+	h.budget = ingest.NewBudget(h.at.MaxInFlight, h.reading)
 	if topics == 0 {
 		return h, nil
 	}
 	at := broker.Default()
 	at.Listen, at.Dir = "127.0.0.1:0", filepath.Join(h.dir, "broker")
-	at.MaxBytes = max(at.MaxBytes, topics/15*16+64<<20)
+	at.MaxBytes += topics / 15 * 16
 	if h.bus, err = broker.Open(at, c.log, reg); err != nil {
 		return nil, err
 	}
 	h.undo = append(h.undo, h.bus.Close)
 	keep("broker", h.bus.Run)
-	h.kafka.Brokers = []string{h.bus.Addr()}
-	return h, nil
+	h.at.Brokers = []string{h.bus.Addr()}
+	return h, h.publish(ctx, reg)
+}
+
+// publish makes the outlets to Kafka: dead letters, of which there are none here, and the line's state.
+func (h *house) publish(ctx context.Context, reg prometheus.Registerer) error {
+	const deadLetters, state = "andon.deadletter", "andon.state"
+	if err := h.bus.EnsureTopics(ctx, broker.Topic{Name: deadLetters, Partitions: 1}, broker.Topic{Name: state, Bytes: 64 << 20, Retention: -1}); err != nil {
+		return err
+	}
+	to := kafka.Default()
+	to.Seeds, to.DeadLetters = h.at.Brokers, deadLetters
+	publisher, err := kafka.Open(to, func(string) bool { return false }, h.log, reg)
+	if err != nil {
+		return err
+	}
+	h.undo = append(h.undo, publisher.Close)
+	vault, err := publisher.Vault(state, 5<<20, h.log)
+	if err != nil {
+		return err
+	}
+	h.undo = append(h.undo, vault.Close)
+	h.outlets = processors.Outlets{Publisher: publisher, Vault: vault}
+	return nil
 }
 
 // makeTopic makes a topic of the embedded broker's usual number of partitions.

@@ -54,7 +54,9 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 		judge = processors.Judge{Scorer: h.judge, Live: func() *model.Model { return p.model }}
 	}
 	sink := &counter{sink: h.store, want: p.rows, done: make(chan struct{})}
-	line, err := processors.New(cfg, judge, processors.Outlets{Sink: sink}, h.working, h.log)
+	outlets := h.outlets
+	outlets.Sink = sink
+	line, err := processors.New(cfg, judge, outlets, h.working, h.log)
 	if err != nil {
 		return c, err
 	}
@@ -63,7 +65,7 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 		handler, from, err := line.Open(ctx, processors.Assignment(a))
 		return noticed{handler, first}, from, err
 	}
-	in, err := ingest.New(h.kafka, p.pipeline, p.source, open, h.budget, h.reading, h.log)
+	in, err := ingest.New(h.at, p.pipeline, p.source, open, h.budget, h.reading, h.log)
 	if err != nil {
 		return c, err
 	}

@@ -63,6 +63,7 @@ var rooms = []struct{ prefix, stage string }{
 	{"andon/scorer.", "scorer"},
 	{"andon/model/ort.", "model"},
 	{"andon/sinks/clickhouse", "sink"},
+	{"andon/sinks/kafka.", "publisher"},
 	{"github.com/ClickHouse/", "sink"},
 	{"main.", "benchmark"},
 	// Samples in native code whose caller could not be told: only the model's library is native here.
