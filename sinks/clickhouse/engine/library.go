@@ -19,9 +19,12 @@ type library struct {
 }
 
 func load(path string) (*library, error) {
+	// The linker keeps its words on what went wrong for the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
-		return nil, fmt.Errorf("load ClickHouse's library: %w: run make deps to fetch it again", err)
+		return nil, fmt.Errorf("load ClickHouse's library %s: %w: run make deps to fetch it again", path, err)
 	}
 	var l library
 	for name, f := range map[string]any{
