@@ -52,9 +52,15 @@ func (c *replayCommand) Run(t *talk) error {
 	if err != nil {
 		return usage(err)
 	}
+	log := newLogger(cfg.Log, t.err)
+	look := at
+	look.ConnectTimeout = min(at.ConnectTimeout, 10*time.Second)
+	if err := ingest.EnsureTopics(t.ctx, look, nil, slog.New(slog.DiscardHandler)); err != nil { // one clear error where there is no broker
+		return environment(err)
+	}
 	player, err := newPlayer(def, at, files, c.Cursor, func(p replay.Progress) {
 		fmt.Fprintf(t.err, "replay %s: %d rows, event time %s, %.0f rows/s\n", p.Name, p.Rows, p.Event.UTC().Format(time.RFC3339), p.RowsPerSecond)
-	}, newLogger(cfg.Log, t.err))
+	}, log)
 	if err != nil {
 		return usage(err)
 	}

@@ -125,6 +125,7 @@ type run struct {
 	tally   tally
 	slots   chan struct{} // one a record under way
 	at      place         // of the last row sent; the sender's own
+	arrived bool          // rows were acknowledged; the sender's own
 
 	event  atomic.Int64 // the same for the watcher
 	behind atomic.Int64
@@ -216,7 +217,7 @@ func (r *run) send(ctx context.Context, fail context.CancelCauseFunc) (finished 
 			return false
 		}
 		if r.def.Label != nil && a.whole && r.order.ends(m) {
-			if !r.produce(ctx, fail, at, r.label(a, m)) {
+			if !r.arrive(ctx) || !r.produce(ctx, fail, at, r.label(a, m)) {
 				return false
 			}
 		}
@@ -224,6 +225,16 @@ func (r *run) send(ctx context.Context, fail context.CancelCauseFunc) (finished 
 		r.event.Store(m.time)
 		r.behind.Store(int64(r.pace.behind))
 	}
+}
+
+// arrive waits before the first label until the rows so far are acknowledged: of rows that no topic takes nothing may be claimed. It returns false when
+// ctx has ended.
+func (r *run) arrive(ctx context.Context) bool {
+	if !r.arrived {
+		_ = r.client.Flush(ctx) // what a row met is told by its own callback
+		r.arrived = true
+	}
+	return ctx.Err() == nil
 }
 
 func (r *run) label(a *asset, m mark) *kgo.Record {

@@ -358,6 +358,9 @@ func TestUnknownTopic(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "send to nobody.made.this: the topic does not exist") {
 		t.Errorf("error is %v", err)
 	}
+	if labels := readAll(t, b.Addr(), "labels"); r.Label == nil || len(labels) != 0 {
+		t.Errorf("%d labels of rows that nobody has", len(labels))
+	}
 }
 
 // A loop goes on in event time, each asset on its own.
