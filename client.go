@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"andon/event"
@@ -34,7 +36,7 @@ func call(ctx context.Context, method, url string, in, out any) error {
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return environment(fmt.Errorf("the appliance does not answer: %w", err))
+		return environment(fmt.Errorf("the appliance does not answer; is it still running? %w", err))
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
@@ -83,7 +85,7 @@ func cell(v any) string {
 	case nil:
 		return "NULL"
 	case string:
-		return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`).Replace(v)
+		return printable(v)
 	case json.Number:
 		return v.String()
 	case []any, map[string]any:
@@ -94,4 +96,20 @@ func cell(v any) string {
 		return string(js)
 	}
 	return fmt.Sprint(v)
+}
+
+// printable keeps text on one line, and from giving orders to the terminal.
+func printable(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

@@ -23,6 +23,13 @@ func TestPrintTable(t *testing.T) {
 	}
 }
 
+// A name in the data must not move the terminal's cursor.
+func TestCellIsHarmless(t *testing.T) {
+	if got, want := cell("é\x1b[2J\x00\u009b1m\n'\"→"), `é\x1b[2J\x00\u009b1m\n'"→`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestCallCarriesTheAppliancesWords(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/ok" {

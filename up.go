@@ -135,6 +135,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 		undo.add(bus.Close)
 		intakeAt.Brokers = []string{bus.Addr()}
+	} else if err := ingest.EnsureTopics(ctx, intakeAt, nil, room("kafka")); err != nil { // a cluster that is not there is told now, not once all is up
+		return environment(err)
 	}
 	status.set("kafka", true, intakeAt.Brokers[0])
 
