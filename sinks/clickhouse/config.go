@@ -30,7 +30,7 @@ type Config struct {
 	QueryMemory event.Bytes `yaml:"query_memory"`
 	// Fsync has the server bring an insert to the disk before it is acknowledged, so that a loss of power loses none. Without it, only what the
 	// operating system had not yet written is lost then; a crash of any process loses nothing either way.
-	Fsync     bool      `yaml:"fsync,omitempty"`
+	Fsync     bool      `yaml:"fsync"`
 	Retention Retention `yaml:"retention"`
 	// Engine is the embedded server.
 	Engine engine.Config `yaml:"engine"`
