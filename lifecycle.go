@@ -104,7 +104,7 @@ func newCrew(ctx context.Context, n int) *crew {
 	return c
 }
 
-// run starts one part in a rank; run(ctx) returns when ctx ends.
+// run starts one part in a rank; run(ctx) returns when ctx ends. Its error is told with the name, unless that is empty.
 func (c *crew) run(rank int, name string, run func(context.Context) error) {
 	r := c.ranks[rank]
 	r.wait.Add(1)
@@ -114,8 +114,11 @@ func (c *crew) run(rank int, name string, run func(context.Context) error) {
 		if r.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = nil
 		}
+		if err != nil && name != "" {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
 		if err != nil {
-			c.fail(fmt.Errorf("%s: %w", name, err))
+			c.fail(err)
 		}
 	}()
 }

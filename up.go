@@ -213,7 +213,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	// Rank by rank they end: first what feeds the line, then what it feeds, last what it stands on.
 	team := newCrew(ctx, 4)
 	for _, in := range intakes {
-		team.run(0, "ingest "+in.name, in.Run)
+		team.run(0, "", in.Run) // it names itself
 	}
 	if demo {
 		if err := startDemo(team, cfg, intakeAt, room("replay")); err != nil {
@@ -243,6 +243,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		defer os.Remove(addressesFile(cfg.Data))
 	}
 	announce(tell, at, cfg, demo, time.Since(started))
+	for i := range cfg.Pipelines {
+		if p := &cfg.Pipelines[i]; p.Model != nil && models.Live(p.Name) == nil {
+			fmt.Fprintf(tell, "%s has no model yet: it is trained once its rows are there, within a minute or two in the demo\n", p.Name)
+		}
+	}
 	if err = team.wait(); err != nil {
 		log.Error("stopped", "error", err)
 	} else {
@@ -402,7 +407,7 @@ func announce(w io.Writer, at addresses, cfg *Config, demo bool, took time.Durat
 	}
 	fmt.Fprintf(w, "  ask         andon sql --data %s \"select * from andon.top_assets where rank <= 10\"\n", cfg.Data)
 	if demo {
-		fmt.Fprintln(w, "the demo fleet is flowing; the first start trains its models, which takes a minute or two")
+		fmt.Fprintln(w, "the demo fleet is flowing")
 	}
 	fmt.Fprintln(w)
 }
