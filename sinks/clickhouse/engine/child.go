@@ -20,10 +20,11 @@ const (
 	exitLibrary = 3 // the library is not there, or not the one we know
 	exitServer  = 4 // the server ended with an error
 	exitStuck   = 5 // it did not end when told to
+	exitOrphan  = 6 // its parent was killed
 )
 
-// Child is the body of the hidden subcommand that hosts the server; it returns the exit code. It lives until its standard input ends (the
-// parent died or wants it gone), a SIGTERM or SIGINT comes, or the server ends.
+// Child is the body of the hidden subcommand that hosts the server; it returns the exit code. It lives until its standard input holds a byte
+// (the parent wants it gone) or ends (the parent died), a SIGTERM or SIGINT comes, or the server ends.
 //
 // The server is clickhouse-local with its ports opened. A clickhouse-local that is not interactive dies of one client's RST, so it gets a terminal of
 // ours as standard input, waits at its prompt, and ends on "exit".
@@ -75,7 +76,13 @@ func Child(args []string) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() { <-signals; end() }()
-	go func() { _, _ = io.Copy(io.Discard, os.NewFile(uintptr(life), "life line")); end() }()
+	go func() {
+		if n, _ := os.NewFile(uintptr(life), "life line").Read(make([]byte, 1)); n == 0 {
+			// The parent was killed, and the next one waits for the folder. What was acknowledged survives a kill; a start that is under way would take seconds to end.
+			os.Exit(exitOrphan)
+		}
+		end()
+	}()
 
 	l, err := load(*lib)
 	if err != nil {

@@ -106,9 +106,10 @@ func fatal(log string) error {
 
 // stop ends the child: by its prompt, and after the timeout by SIGKILL. Only the second is an error.
 func (c *child) stop(timeout time.Duration) error {
-	_ = c.life.Close()
+	_, _ = c.life.Write([]byte("\n"))
 	select {
 	case <-c.done:
+		_ = c.life.Close()
 		return nil
 	case <-time.After(timeout):
 	}
