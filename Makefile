@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -66,6 +66,9 @@ imports:
 
 bench: build ## the benchmarks; what each shows is in bench/README.md
 	@sh bench/run.sh
+
+chaos: build ## break the appliance ROUNDS times at moments drawn from SEED; fails if a record is lost or doubled
+	@$(GO) run ./bench/chaos -rounds $(or $(ROUNDS),20) -seed $(or $(SEED),1)
 
 clean: ## remove what was built; the fetched libraries stay
 	@rm -rf bin

@@ -26,7 +26,6 @@ type options struct {
 	only    string
 	limit   time.Duration
 	patient time.Duration
-	verbose bool
 }
 
 func main() {

@@ -24,7 +24,7 @@ type stage struct {
 	toStore   *proxy
 	watch     *watch
 	wantB     bool
-	storeOfB  string // the credentials B was started with
+	storeOfB  string         // the credentials B was started with
 	lingering sync.WaitGroup // the faults that last, lasting of them
 	lasting   atomic.Int32
 }
