@@ -97,7 +97,7 @@ func backpressure(t *testing.T, codec kgo.CompressionCodec) {
 			return nil
 		}, &keeper{l: newLedger(t), a: a}), 0, nil
 	})
-	eventually(t, "the handlers are stuck", func() bool { return inHand.Load() >= 16 })
+	eventually(t, "the handlers are stuck", func() bool { return inHand.Load() >= 8 })
 	s := m.Intake.session
 	most := int64(0)
 	for range 50 {

@@ -216,10 +216,8 @@ func (r *run) send(ctx context.Context, fail context.CancelCauseFunc) (finished 
 		if !r.produce(ctx, fail, at, &kgo.Record{Topic: r.def.Topic, Key: []byte(a.name), Value: value}) {
 			return false
 		}
-		if r.def.Label != nil && a.whole && r.order.ends(m) {
-			if !r.arrive(ctx) || !r.produce(ctx, fail, at, r.label(a, m)) {
-				return false
-			}
+		if r.def.Label != nil && a.whole && r.order.ends(m) && !r.sendLabel(ctx, fail, at, r.label(a, m)) {
+			return false
 		}
 		r.at = at
 		r.event.Store(m.time)
@@ -227,14 +225,25 @@ func (r *run) send(ctx context.Context, fail context.CancelCauseFunc) (finished 
 	}
 }
 
-// arrive waits before the first label until the rows so far are acknowledged: of rows that no topic takes nothing may be claimed. It returns false when
-// ctx has ended.
-func (r *run) arrive(ctx context.Context) bool {
+// sendLabel sends the label of a row that went out, also when somebody has asked to stop since: the cursor is going to pass the row. Before the first label it waits until
+// the rows so far are acknowledged: of rows that no topic takes nothing may be claimed. It returns false when the label could not go out.
+func (r *run) sendLabel(ctx context.Context, fail context.CancelCauseFunc, at place, label *kgo.Record) bool {
 	if !r.arrived {
 		_ = r.client.Flush(ctx) // what a row met is told by its own callback
-		r.arrived = true
 	}
-	return ctx.Err() == nil
+	if ctx.Err() != nil {
+		if !isStop(context.Cause(ctx)) {
+			return false
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if !r.arrived && r.client.Flush(last) != nil {
+			return false
+		}
+		ctx = last
+	}
+	r.arrived = true
+	return r.produce(ctx, fail, at, label)
 }
 
 func (r *run) label(a *asset, m mark) *kgo.Record {
