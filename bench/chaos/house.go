@@ -29,9 +29,9 @@ type appliance struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	// meant tells that the process was told to end.
-	meant bool
-	at    addresses
-	begun time.Time
+	meant       bool
+	at          addresses
+	begun, over time.Time
 	// unmeant lists ends of the process that nobody caused. One that has just started may end when it finds nothing to stand on, as its supervisor starts it
 	// again; such ends are counted in early.
 	unmeant []error
@@ -106,6 +106,7 @@ func (a *appliance) start() error {
 	go func() {
 		err := cmd.Wait()
 		a.mu.Lock()
+		a.over = time.Now()
 		switch {
 		case a.meant, a.pardoned:
 		case (a.lenient || a.excused) && time.Since(a.begun) < startup:
@@ -136,6 +137,16 @@ func (a *appliance) up() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.running()
+}
+
+// endedFor returns for how long no process has been running.
+func (a *appliance) endedFor() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.running() {
+		return 0
+	}
+	return time.Since(a.over)
 }
 
 // ready waits until the process has told its addresses. A file of a process before it does not count.

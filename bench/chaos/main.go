@@ -74,8 +74,8 @@ func (r *result) String() string {
 			own = append(own, x.took)
 		}
 	}
-	return fmt.Sprintf("chaos: rounds=%d faults=%d records=%d lost=%d doubled=%d wrong=%d unasked_ends=%d recover_p50=%.1fs recover_max=%.1fs", r.rounds, r.faults, r.records,
-		r.lost, r.doubled, r.wrong, r.surprises, quantile(own, 0.5).Seconds(), quantile(own, 1).Seconds())
+	return fmt.Sprintf("chaos: rounds=%d faults=%d records=%d lost=%d doubled=%d wrong=%d unasked_ends=%d recover_n=%d recover_p50=%.1fs recover_max=%.1fs", r.rounds, r.faults, r.records,
+		r.lost, r.doubled, r.wrong, r.surprises, len(own), quantile(own, 0.5).Seconds(), quantile(own, 1).Seconds())
 }
 
 func (r *result) clean() bool { return r.verdict.clean() && r.surprises == 0 && r.rounds > 0 }

@@ -17,16 +17,18 @@ import (
 
 // stage is the cast: A with broker and ClickHouse, B behind two proxies, and what strikes them.
 type stage struct {
-	dir       string
-	broker    string
-	a, b      *appliance
-	toBroker  *proxy
-	toStore   *proxy
-	watch     *watch
-	wantB     bool
-	storeOfB  string         // the credentials B was started with
-	lingering sync.WaitGroup // the faults that last, lasting of them
-	lasting   atomic.Int32
+	dir      string
+	broker   string
+	a, b     *appliance
+	toBroker *proxy
+	toStore  *proxy
+	watch    *watch
+	wantB    bool
+	storeOfB string // the credentials B was started with
+	// engineKilled is when A\'s ClickHouse was killed last.
+	engineKilled time.Time
+	lingering    sync.WaitGroup // the faults that last, lasting of them
+	lasting      atomic.Int32
 }
 
 // newStage prepares the folders and proxies; nothing of the appliance runs yet.
@@ -130,7 +132,9 @@ func (s *stage) firm(ctx context.Context) (addresses, error) {
 
 // strike makes one event happen. What lasts goes on by itself; a process that was killed has been started again, and is perhaps not ready.
 func (s *stage) strike(ctx context.Context, e event) error {
-	begin := func() { s.watch.begin(e.fault, !s.wantB && !s.b.up() && s.lasting.Load() == 0) }
+	// A static member that has ended holds its partitions for a session.
+	alone := func() bool { return !s.wantB && s.lasting.Load() == 0 && s.b.endedFor() > session+2*time.Second }
+	begin := func() { s.watch.begin(e.fault, alone()) }
 	kill := func() error {
 		begin()
 		s.b.pardon() // A's ClickHouse makes new passwords when it starts
@@ -195,7 +199,9 @@ func (s *stage) strike(ctx context.Context, e event) error {
 		begin()
 		lasts(func() { s.b.signal(syscall.SIGSTOP) }, func() { s.b.signal(syscall.SIGCONT) })
 	case killEngine:
-		begin()
+		// One that dies again soon after its start is made to wait, and that is not what we measure.
+		s.watch.begin(e.fault, alone() && time.Since(s.engineKilled) > 15*time.Second)
+		s.engineKilled = time.Now()
 		killEngines(syscall.SIGKILL)
 	case stopEngine:
 		var pids []int
