@@ -127,7 +127,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	const calm, longest = time.Minute, 10 * time.Second
+	// A server that was up for calm was well, and is missed: only one that dies soon after its start is started ever more seldom.
+	const calm, longest = 10 * time.Second, 10 * time.Second
 	pause := 100 * time.Millisecond
 	for ctx.Err() == nil {
 		up := time.Now()
