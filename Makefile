@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench chaos chaos clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
