@@ -26,6 +26,9 @@ type ratioResult struct {
 	Ratio  float64 `json:"ratio"`
 	LineNS float64 `json:"line_cpu_ns_a_score"`
 	BareNS float64 `json:"bare_cpu_ns_a_score"`
+	// Session is the share of the line's CPU time that is spent in the session, by the profile: the ratio that there would be if a window took as long in
+	// the line as it does alone. It varies less, for both its parts are of the same seconds.
+	Session float64 `json:"session_share"`
 	// OwnNS and EngineNS are the line's parts.
 	OwnNS    float64 `json:"own_cpu_ns_a_score"`
 	EngineNS float64 `json:"engine_cpu_ns_a_score"`
@@ -157,6 +160,15 @@ func (c *config) ratioOf(ctx context.Context, h *house, n network, l load, topic
 	r.MergeNS = middle(func(o round) float64 { return perOne(o.Line.Merges, r.Scores) })
 	if r.Stages, err = readStages(profiles, r.Scores*c.rounds); err != nil {
 		return r, err
+	}
+	total := 0.0
+	for _, o := range r.Rounds {
+		total += o.LineNS / float64(len(r.Rounds))
+	}
+	for _, s := range r.Stages {
+		if s.Name == "model" {
+			r.Session = s.NS / total
+		}
 	}
 	return r, writeProfiles(r.Profile, profiles)
 }

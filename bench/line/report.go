@@ -68,6 +68,7 @@ func (r *ratioResult) print(p *printer) {
 	p.line("where the line's CPU time goes, ns a score: ClickHouse %.0f (inserts %.0f, merges %.0f); this process by profile (%s):", r.EngineNS, r.InsertNS, r.MergeNS,
 		r.Profile)
 	r.Stages.print(p)
+	p.line("%s %% of the line's CPU time is spent in the session", percent(r.Session))
 }
 
 func (r *ingestResult) print(p *printer) {
