@@ -43,8 +43,8 @@ func TestBrowser(t *testing.T) {
 	a := newAppliance(t, syntheticConfig(), 100)
 	a.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.past(900)
-	a.rejected.WithLabelValues("compressors", "malformed").Add(51)
-	a.rows.WithLabelValues("compressors", "late").Add(24)
+	a.dead.WithLabelValues("compressors", "malformed").Add(51)
+	a.dead.WithLabelValues("compressors", "late").Add(24)
 	a.steps = finishedRun("compressors", 5)
 	a.start(t)
 

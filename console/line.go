@@ -173,17 +173,16 @@ func (s *sampler) sample(now *scrape, pipelines []Pipeline) []byte {
 	return append(js, '}')
 }
 
-// dead counts records that ended as dead letters: those that did not decode, and those whose event time was refused.
-func (s *scrape) dead(pipeline string) float64 {
-	return s.sum("andon_ingest_rejected_total", pipeline) + s.sum("andon_features_rows_total", pipeline, "late", "future", "ancient")
-}
+// deadLetters counts records that ended as dead letters, whatever the reason, since they were stored.
+const deadLetters = "andon_pipeline_dead_letters_total"
+
+func (s *scrape) dead(pipeline string) float64 { return s.sum(deadLetters, pipeline) }
 
 // reasons returns the dead letters of each pipeline by reason.
 func (s *scrape) reasons() map[string]map[string]float64 {
 	out := map[string]map[string]float64{}
 	for k, v := range s.sums {
-		late := k.name == "andon_features_rows_total" && (k.kind == "late" || k.kind == "future" || k.kind == "ancient")
-		if v == 0 || k.pipeline == "" || !late && k.name != "andon_ingest_rejected_total" {
+		if v == 0 || k.pipeline == "" || k.name != deadLetters {
 			continue
 		}
 		if out[k.pipeline] == nil {

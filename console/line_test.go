@@ -48,6 +48,8 @@ func TestSample(t *testing.T) {
 		a.records.WithLabelValues("machine-temperature").Add(3)
 		a.rejected.WithLabelValues("compressors", "malformed").Add(2)
 		a.rows.WithLabelValues("compressors", "late").Add(1)
+		a.dead.WithLabelValues("compressors", "malformed").Add(2)
+		a.dead.WithLabelValues("compressors", "refused").Add(1)
 		a.rows.WithLabelValues("compressors", "ok").Add(197)
 		a.lag.WithLabelValues("compressors", strconv.Itoa(i%4)).Set(10)
 		a.stored.WithLabelValues("readings").Add(100)
@@ -89,7 +91,7 @@ func TestSample(t *testing.T) {
 	if len(s.past) > int(quantileSpan/time.Second)+2 {
 		t.Errorf("%d scrapes kept", len(s.past))
 	}
-	if r := gather(a.reg, at).reasons(); r["compressors"]["malformed"] != 62 || r["compressors"]["late"] != 31 || len(r) != 1 {
+	if r := gather(a.reg, at).reasons(); r["compressors"]["malformed"] != 62 || r["compressors"]["refused"] != 31 || len(r) != 1 {
 		t.Errorf("reasons %v", r)
 	}
 }

@@ -27,11 +27,11 @@ type appliance struct {
 	rnd  *rand.Rand
 	addr string
 
-	records, bytes, rejected, rows, windows, scores, stored *prometheus.CounterVec
-	lag, assets                                             *prometheus.GaugeVec
-	latency                                                 *prometheus.HistogramVec
-	queue, compute, batch, insert                           prometheus.Histogram
-	disk, inflight                                          prometheus.Gauge
+	records, bytes, rejected, rows, windows, scores, stored, dead *prometheus.CounterVec
+	lag, assets                                                   *prometheus.GaugeVec
+	latency                                                       *prometheus.HistogramVec
+	queue, compute, batch, insert                                 prometheus.Histogram
+	disk, inflight                                                prometheus.Gauge
 
 	mu     sync.Mutex
 	status Status
@@ -93,6 +93,7 @@ func newAppliance(t testing.TB, cfg Config, compressors int) *appliance {
 	}
 	a.records, a.bytes = vec("andon_ingest_records_total", "pipeline"), vec("andon_ingest_bytes_total", "pipeline")
 	a.rejected = vec("andon_ingest_rejected_total", "pipeline", "reason")
+	a.dead = vec("andon_pipeline_dead_letters_total", "pipeline", "reason")
 	a.rows, a.windows = vec("andon_features_rows_total", "pipeline", "status"), vec("andon_features_windows_total", "pipeline")
 	a.scores, a.stored = vec("andon_scorer_scores_total", "pipeline"), vec("andon_clickhouse_rows_total", "table")
 	a.lag, a.assets = gaugeVec("andon_ingest_lag_records", "pipeline", "partition"), gaugeVec("andon_features_assets", "pipeline", "partition")
@@ -225,10 +226,12 @@ func (a *appliance) step() {
 		a.batch.Observe(float64(16 + a.rnd.IntN(16)))
 		if a.rnd.IntN(30_000) == 0 {
 			a.rejected.WithLabelValues(u.pipeline, "malformed").Inc()
+			a.dead.WithLabelValues(u.pipeline, "malformed").Inc()
 			a.records.WithLabelValues(u.pipeline).Inc()
 		}
 		if a.rnd.IntN(30_000) == 0 {
 			a.rows.WithLabelValues(u.pipeline, "late").Inc()
+			a.dead.WithLabelValues(u.pipeline, "late").Inc()
 		}
 	}
 	a.insert.Observe(0.012 + 0.02*a.rnd.Float64())

@@ -40,6 +40,7 @@ func (p *Pipeline) flush(ctx context.Context) error {
 		if err := p.store(ctx, b); err != nil {
 			return err
 		}
+		p.countLetters(b)
 	}
 	n, err := p.noteOf(ctx, b.Next)
 	if err != nil {
@@ -96,6 +97,13 @@ func (p *Pipeline) store(ctx context.Context, b *event.Block) error {
 		return p.fail("store the rest of", b.First, b.Next, err)
 	}
 	return nil
+}
+
+// countLetters counts what was set aside, once it is stored: what stopped a block before is counted with the block that is formed again.
+func (p *Pipeline) countLetters(b *event.Block) {
+	for i := range b.DeadLetters {
+		p.line.all.letters.WithLabelValues(b.Pipeline, b.DeadLetters[i].Reason).Inc()
+	}
 }
 
 // empty begins the next block.

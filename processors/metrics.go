@@ -3,6 +3,7 @@ package processors
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"andon/event"
 	"andon/processors/features"
 )
 
@@ -15,6 +16,7 @@ type Metrics struct {
 	folded   *prometheus.CounterVec
 	unfit    *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	letters  *prometheus.CounterVec
 	kept     *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	flushing *prometheus.HistogramVec
@@ -38,6 +40,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Windows not scored because the live model's recipe makes other windows."}, pipeline),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_refused_rows_total",
 			Help: "Records set aside because ClickHouse refuses their rows."}, pipeline),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_dead_letters_total",
+			Help: "Records set aside as dead letters, by reason; counted when they are stored."}, []string{"pipeline", "reason"}),
 		kept: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_snapshots_total",
 			Help: "Snapshots of partitions' states: saved, or failed; at a start restored, lost and so read back from the log, or of other settings (changed)."}, []string{"pipeline", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
@@ -47,7 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.kept, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.latency, m.flushing)
 	return m
 }
 
@@ -65,6 +69,9 @@ func (m *Metrics) of(pipeline string) meters {
 	snapshots := map[string]prometheus.Counter{}
 	for _, outcome := range []string{"saved", "failed", "restored", "lost", "changed"} {
 		snapshots[outcome] = m.kept.WithLabelValues(pipeline, outcome)
+	}
+	for _, reason := range []string{event.ReasonMalformed, event.ReasonLate, event.ReasonFuture, event.ReasonAncient, event.ReasonRefused} {
+		m.letters.WithLabelValues(pipeline, reason) // a rate needs the zero before the first
 	}
 	return meters{
 		rows: [...]prometheus.Counter{

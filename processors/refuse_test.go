@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"andon/event"
 )
@@ -64,7 +65,8 @@ func TestRefusedRowsAreSetAside(t *testing.T) {
 	sink, out := &picky{refuse: map[int64]string{3: "readings: too odd", 5: "readings: odder"}}, &letters{}
 	cfg := Default()
 	cfg.Pipeline, cfg.Signals = "p", []string{"a"}
-	line, err := New(cfg, Judge{}, Outlets{Sink: sink, Publisher: out}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	metrics := NewMetrics(prometheus.NewRegistry())
+	line, err := New(cfg, Judge{}, Outlets{Sink: sink, Publisher: out}, metrics, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,4 +112,18 @@ func TestRefusedRowsAreSetAside(t *testing.T) {
 	if want := []int64{6, 3, 5}; !slices.Equal(out.offsets, want) {
 		t.Errorf("published %v, want %v", out.offsets, want)
 	}
+	for reason, want := range map[string]float64{event.ReasonRefused: 2, event.ReasonMalformed: 1, event.ReasonLate: 0} {
+		if n := counted(t, metrics.letters.WithLabelValues("p", reason)); n != want {
+			t.Errorf("%v letters counted as %s, want %v", n, reason, want)
+		}
+	}
+}
+
+func counted(t *testing.T, c prometheus.Counter) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
 }
