@@ -221,7 +221,7 @@ func (c *Config) path(name ...string) string {
 func (p *Pipeline) recipe() model.Recipe {
 	r := p.Window.Recipe
 	if len(r.Signals) == 0 {
-		r.Signals = p.Source.Signals
+		r.Signals = p.Source.Columns()
 	}
 	return r
 }

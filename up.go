@@ -327,7 +327,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
 	add := func(name string, source ingest.Source, pc processors.Config, j processors.Judge) error {
-		pc.Pipeline, pc.Signals, pc.Source, pc.Flush = name, source.Signals, fmt.Sprintf("%+v", source.Spec), cfg.Flush
+		pc.Pipeline, pc.Signals, pc.Source, pc.Flush = name, source.Columns(), fmt.Sprintf("%+v", source.Spec), cfg.Flush
 		pc.Snapshot = cfg.Snapshot
 		line, err := processors.New(pc, j, out, working, log.With("room", "processors"))
 		if err != nil {
@@ -377,7 +377,7 @@ type intake struct {
 func (p *Pipeline) featurizer() func(*model.Recipe, []event.Row, func(int64, []float32)) error {
 	w := p.Window
 	if len(w.Recipe.Signals) == 0 {
-		w.Recipe.Signals = p.Source.Signals
+		w.Recipe.Signals = p.Source.Columns()
 	}
 	return func(r *model.Recipe, rows []event.Row, emit func(int64, []float32)) error {
 		return features.Config(w).Windows(r, rows, emit)

@@ -7,6 +7,7 @@ type Status uint8
 const (
 	StatusOK        Status = 1 // taken into a window
 	StatusDuplicate Status = 2 // same asset, time and signal as a reading already taken
+	StatusFiltered  Status = 3 // left out by the pipeline's rules, and in no window
 )
 
 // Readings are rows in columns: the i-th row's values are Values[i*len(Signals) : (i+1)*len(Signals)].

@@ -38,6 +38,8 @@ type Row struct {
 	Time int64
 	// Values holds one value a signal, in the pipeline's order of signals; NaN where the record had none. The slice belongs to the Batch.
 	Values []float64
+	// Filtered tells that the pipeline's rules leave the row out: it is accounted for, and goes into no window.
+	Filtered bool
 }
 
 // Batch is what one partition's fetch became: the rows that decoded and the records that did not, both in offset order. A Batch covers every

@@ -53,6 +53,7 @@ func randomLog(rng *rand.Rand, n, assets, signals int) (log []entry, end int64) 
 				doubled.Offset = row.Offset
 				row = doubled
 			}
+			row.Filtered = at.Offset%13 == 5
 			e.row = &row
 		}
 		log = append(log, e)

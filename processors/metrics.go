@@ -55,9 +55,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// filtered is the outcome of rows that the source's rules leave out, beside those of the features, and outcomes how many there are.
+const (
+	filtered = features.Late + 1
+	outcomes = filtered + 1
+)
+
 // meters are one pipeline's metrics, looked up once.
 type meters struct {
-	rows                            [features.Late + 1]prometheus.Counter
+	rows                            [outcomes]prometheus.Counter
 	surplus, windows, folded, unfit prometheus.Counter
 	refused                         prometheus.Counter
 	latency, flushing               prometheus.Observer
@@ -79,6 +85,7 @@ func (m *Metrics) of(pipeline string) meters {
 			features.Surplus:   ok, // stored like any other; counted apart, too
 			features.Duplicate: m.rows.WithLabelValues(pipeline, "duplicate"),
 			features.Late:      m.rows.WithLabelValues(pipeline, "late"),
+			filtered:           m.rows.WithLabelValues(pipeline, "filtered"),
 		},
 		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
 		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),

@@ -131,7 +131,7 @@ func (p *Pipeline) bytes() int {
 func (p *Pipeline) fold(b *event.Batch, c *cursor, to int64) error {
 	from := c.row
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
-		if p.state != nil {
+		if p.state != nil && !b.Rows[c.row].Filtered {
 			if _, err := p.state.Row(&b.Rows[c.row], nil); err != nil {
 				return p.fail("fold", p.at, to, err)
 			}
@@ -159,14 +159,17 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 		made++
 		return p.window(ctx, b, row, w)
 	}
-	var counts [features.Late + 1]int
+	var counts [outcomes]int
 	scored, from, sparse := len(p.block.Scores), c.row, false
 	p.choose()
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
 		row = &b.Rows[c.row]
 		p.rejects(b, c, row.Offset)
 		out := features.Taken
-		if p.state != nil {
+		switch {
+		case row.Filtered:
+			out = filtered
+		case p.state != nil:
 			var err error
 			if out, err = p.state.Row(row, emit); err != nil {
 				return p.fail("handle", p.at, to, err)
@@ -178,6 +181,8 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 			p.letter(p.late(b, row))
 		case features.Duplicate:
 			p.block.Readings.Append(row, event.StatusDuplicate)
+		case filtered:
+			p.block.Readings.Append(row, event.StatusFiltered)
 		default:
 			p.block.Readings.Append(row, event.StatusOK)
 		}
@@ -244,7 +249,7 @@ func (p *Pipeline) late(b *event.Batch, row *event.Row) event.DeadLetter {
 	return d
 }
 
-func (p *Pipeline) count(counts *[features.Late + 1]int, windows int) {
+func (p *Pipeline) count(counts *[outcomes]int, windows int) {
 	m := &p.line.meters
 	for out, n := range counts {
 		if n > 0 {

@@ -212,3 +212,31 @@ func cpu() int64 {
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+
+// A filtered row is stored as such; it makes no window, moves no clock, closes no slot, and nobody is shown it.
+func TestFilteredRows(t *testing.T) {
+	w := newWorld()
+	row := func(offset, second int64, filtered bool) entry {
+		return entry{offset: offset, row: &event.Row{Offset: offset, Asset: "x", Time: second * 1e9, Values: []float64{1, 2}, Filtered: filtered}}
+	}
+	w.log, w.end = []entry{row(0, 0, false), row(1, 3600, true), row(2, 10, false), row(3, 10, true), row(4, 20, false)}, 5
+	var shown string
+	w.trace = func(format string, args ...any) {
+		if strings.HasPrefix(format, "observe") {
+			shown += fmt.Sprintf(format, args...)
+		}
+	}
+	l := w.line(t, small())
+	w.model = fits(l, "m1")
+	p, at, err := l.Open(t.Context(), w.assignment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(p.Handle(t.Context(), w.batch(at, 5)), p.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(w.tables["readings"][token{0, 5}], "\n")
+	if strings.Count(got, "status=1") != 3 || strings.Count(got, "status=3") != 2 || len(w.tables["scores"][token{0, 5}]) != 2 || !strings.HasPrefix(shown, "observe rows [0 2 4]") {
+		t.Errorf("stored:\n%s\n%v\nshown: %s", got, w.tables["scores"], shown)
+	}
+}

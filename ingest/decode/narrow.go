@@ -10,14 +10,14 @@ import (
 // whose values are all NaN, which no window takes a value from, and which is stored like any row, so that every offset is found again.
 type narrow struct {
 	head
+	rules
 	signal, value           int
 	signalField, valueField string
 	index                   map[string]int
-	width                   int
 }
 
 func newNarrow(s Spec) *narrow {
-	d := &narrow{head: newHead(s), signalField: s.Signal, valueField: s.Value, index: map[string]int{}, width: len(s.Signals)}
+	d := &narrow{head: newHead(s), rules: newRules(s), signalField: s.Signal, valueField: s.Value, index: map[string]int{}}
 	d.signal, d.value = d.want(s.Signal), d.want(s.Value)
 	for i, name := range s.Signals {
 		d.index[s.field(name)] = i
@@ -52,6 +52,6 @@ func (d *narrow) Decode(r *event.Record, b *event.Batch) error {
 	if wanted {
 		row[at2] = x
 	}
-	b.Rows = append(b.Rows, event.Row{Offset: r.Offset, Asset: asset, Time: at, Values: row})
+	b.Rows = append(b.Rows, event.Row{Offset: r.Offset, Asset: asset, Time: at, Values: row, Filtered: d.apply(row)})
 	return nil
 }

@@ -55,6 +55,9 @@ type Spec struct {
 	// named like the signal (wide), or the name it has in the records (narrow).
 	Signals []string          `yaml:"signals"`
 	Fields  map[string]string `yaml:"fields"`
+	// Derive makes further signals of them, or converts them, in its order; Where then filters rows. A filtered row is stored as such, and taken no further.
+	Derive []Derive `yaml:"derive"`
+	Where  []Where  `yaml:"where"`
 	// Signal and Value are the fields of the narrow shape; Value is also that of labels.
 	Signal string `yaml:"signal"`
 	Value  string `yaml:"value"`
@@ -125,6 +128,7 @@ func (s Spec) Validate() error {
 			fault("fields: %q is not one of signals", name)
 		}
 	}
+	s.validateRules(fault)
 	for key, name := range map[string]string{"asset": s.Asset, "time": s.Time, "signal": s.Signal, "value": s.Value, "pipeline": s.Pipeline, "label": s.Label} {
 		special := key == "asset" && name == Key || key == "time" && name == Timestamp
 		if strings.HasPrefix(name, "$") && !special {

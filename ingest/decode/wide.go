@@ -10,12 +10,13 @@ import (
 // holds a number is a number; true and false are 1 and 0. A record that has none of the signals, not even as null, is malformed.
 type wide struct {
 	head
+	rules
 	signals []int
 	fields  []string
 }
 
 func newWide(s Spec) *wide {
-	d := &wide{head: newHead(s)}
+	d := &wide{head: newHead(s), rules: newRules(s)}
 	for _, name := range s.Signals {
 		field := s.field(name)
 		d.fields = append(d.fields, field)
@@ -29,7 +30,7 @@ func (d *wide) Decode(r *event.Record, b *event.Batch) error {
 	if err != nil {
 		return err
 	}
-	row := b.Values(len(d.signals))
+	row := b.Values(d.width)
 	found := false
 	for i, slot := range d.signals {
 		v := &d.values[slot]
@@ -45,7 +46,7 @@ func (d *wide) Decode(r *event.Record, b *event.Batch) error {
 	if !found {
 		return malformed("asset %s: none of the signals is in the record: send one of %s, or map their names in fields", asset, some(d.fields))
 	}
-	b.Rows = append(b.Rows, event.Row{Offset: r.Offset, Asset: asset, Time: at, Values: row})
+	b.Rows = append(b.Rows, event.Row{Offset: r.Offset, Asset: asset, Time: at, Values: row, Filtered: d.apply(row)})
 	return nil
 }
 

@@ -88,7 +88,7 @@ CREATE TABLE andon.readings
     `time` DateTime64(6, 'UTC') COMMENT 'Event time: when it was measured, as the record says.' CODEC(DoubleDelta, LZ4),
     `signals` LowCardinality(String) COMMENT 'Names of the values, joined by commas, in the order of the values.',
     `values` Array(Float64) COMMENT 'One value a signal; nan where the record had none.' CODEC(LZ4),
-    `status` Enum8('ok' = 1, 'duplicate' = 2) COMMENT 'ok: taken into windows. duplicate: same asset, time and signals as a row taken before. Late rows are in deadletters.',
+    `status` Enum8('ok' = 1, 'duplicate' = 2, 'filtered' = 3) COMMENT 'ok: taken into windows. duplicate: same asset, time and signals as a row taken before. filtered: left out by the rules of its source. Late rows are in deadletters.',
     `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record.',
     `_partition` Int32 COMMENT 'Kafka partition of the record.' CODEC(LZ4),
     `_offset` Int64 COMMENT 'Kafka offset of the record.' CODEC(Delta(8), LZ4),
@@ -445,14 +445,16 @@ CREATE VIEW andon.rows_per_minute
     `pipeline` LowCardinality(String),
     `minute` DateTime('UTC'),
     `rows` UInt64,
-    `duplicates` UInt64
+    `duplicates` UInt64,
+    `filtered` UInt64
 )
 COMMENT 'Readings stored in each minute of wall-clock time.'
 AS SELECT
     pipeline,
     minute,
     sum(n) AS rows,
-    sumIf(n, status = 'duplicate') AS duplicates
+    sumIf(n, status = 'duplicate') AS duplicates,
+    sumIf(n, status = 'filtered') AS filtered
 FROM
 (
     SELECT

@@ -99,7 +99,7 @@ func filter[T any](rows []T, keep func(i int) bool) []T {
 
 const (
 	micro    = "DateTime64(6, 'UTC')"
-	statuses = "Enum8('ok' = 1, 'duplicate' = 2)"
+	statuses = "Enum8('ok' = 1, 'duplicate' = 2, 'filtered' = 3)"
 )
 
 // earliest is the first instant that DateTime64 holds; its last lies after the last that Unix nanoseconds hold.
@@ -196,7 +196,7 @@ func check(b *event.Block) error {
 		}
 	}
 	for i := range r.Status {
-		if r.Status[i] != event.StatusOK && r.Status[i] != event.StatusDuplicate {
+		if r.Status[i] < event.StatusOK || r.Status[i] > event.StatusFiltered {
 			return fmt.Errorf("readings: status %d at offset %d", r.Status[i], r.Offset[i])
 		}
 	}

@@ -66,9 +66,10 @@ type Partition struct {
 	Examined Range `json:"examined"`
 	First    int64 `json:"first"`
 	Last     int64 `json:"last"`
-	// OK, Duplicate, Labels, Scores and Dead, by reason, count rows.
+	// OK, Duplicate, Filtered, Labels, Scores and Dead, by reason, count rows.
 	OK        uint64            `json:"ok"`
 	Duplicate uint64            `json:"duplicate"`
+	Filtered  uint64            `json:"filtered"`
 	Labels    uint64            `json:"labels"`
 	Scores    uint64            `json:"scores"`
 	Dead      map[string]uint64 `json:"dead"`

@@ -373,3 +373,28 @@ func TestShare(t *testing.T) {
 	}
 	equal(t, "shares", strings.Join(got, "\n"), "0 {5 10} \n2 {0 20000000} \n2 {20000000 40000000} \n2 {40000000 40000003} 3 {1 2} ")
 }
+
+// What the rules of a source leave out is accounted for, and counted apart.
+func TestFilteredRowsAreCovered(t *testing.T) {
+	w := newWorld(t)
+	b := &event.Block{Pipeline: "p", Topic: "p.in", First: 0, Next: 100, Readings: event.Readings{Signals: []string{"a"}}}
+	for o := range int64(100) {
+		status := event.StatusOK
+		if o%4 == 0 {
+			status = event.StatusFiltered
+		}
+		b.Readings.Append(&event.Row{Offset: o, Asset: "x", Time: o, Values: []float64{1}}, status)
+	}
+	if err := w.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	all := w.audit(t, Options{})
+	if len(all) != 1 || !all[0].Clean() || all[0].OK != 75 || all[0].Filtered != 25 {
+		t.Fatalf("%s, filtered %d", summary(all), all[0].Filtered)
+	}
+	if n, err := w.Count(t.Context(), "p"); err != nil || n != 75 {
+		t.Errorf("%d rows count for training, %v", n, err)
+	}
+	w.do(t, "ALTER TABLE readings DELETE WHERE _offset = 8")
+	equal(t, "a lost filtered row", First(w.audit(t, Options{})), "gap: p p.in/0@8-9: 1 offsets are in none of readings, labels and deadletters")
+}

@@ -19,13 +19,13 @@ type chunk struct {
 // again is a small part.
 const chunksAtMost = 2000
 
-// union is every row that accounts for an offset, of one pipeline and topic, filtered. Kinds: 1 ok, 2 duplicate, 3 label, 4 dead letter.
+// union is every row that accounts for an offset, of one pipeline and topic, filtered. Kinds: 1 ok, 2 duplicate, 3 filtered, 4 dead letter, 5 label.
 func (a *auditor) union(pipeline, topic, filter string) string {
 	sql := `SELECT _partition, _offset, toInt8(status) AS kind FROM readings WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND ` + filter + `
     UNION ALL SELECT _partition, _offset, toInt8(4) FROM deadletters WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND ` + filter
 	if a.labelled[topic] == pipeline {
 		sql += `
-    UNION ALL SELECT _partition, _offset, toInt8(3) FROM labels WHERE _topic = {topic:String} AND ` + filter
+    UNION ALL SELECT _partition, _offset, toInt8(5) FROM labels WHERE _topic = {topic:String} AND ` + filter
 	}
 	return sql
 }
@@ -161,7 +161,7 @@ func (a *auditor) count(ctx context.Context, pipeline, topic string, parts []*Pa
 	span := uint64(1)
 	for _, p := range parts {
 		span += uint64(p.Examined.Next - p.Examined.First)
-		p.chunks, p.First, p.Last, p.OK, p.Duplicate, p.Labels = nil, -1, -1, 0, 0, 0
+		p.chunks, p.First, p.Last, p.OK, p.Duplicate, p.Filtered, p.Labels = nil, -1, -1, 0, 0, 0, 0
 		clear(p.Dead)
 	}
 	size := uint64(1) << max(bits.Len64(span/chunksAtMost), 16)
@@ -169,7 +169,7 @@ func (a *auditor) count(ctx context.Context, pipeline, topic string, parts []*Pa
 		params := map[string]string{"pipeline": pipeline, "topic": topic, "size": strconv.FormatUint(size, 10)}
 		filter := within(parts, ranges, params)
 		t, err := whole(a.ask(ctx, `SELECT _partition, intDiv(_offset, {size:Int64}) AS chunk, count() AS rows, groupBitmap(toUInt64(_offset)) AS offsets,
-    min(_offset) AS first, max(_offset) AS last, countIf(kind = 1) AS ok, countIf(kind = 2) AS duplicate, countIf(kind = 3) AS labels
+    min(_offset) AS first, max(_offset) AS last, countIf(kind = 1) AS ok, countIf(kind = 2) AS duplicate, countIf(kind = 5) AS labels, countIf(kind = 3) AS filtered
 FROM
 (
     `+a.union(pipeline, topic, filter)+`
@@ -188,6 +188,7 @@ ORDER BY _partition, chunk`, params, 0))
 			c := chunk{rows: uint64(number(row[2])), offsets: uint64(number(row[3])), min: number(row[4]), max: number(row[5])}
 			p.chunks = append(p.chunks, c)
 			p.OK, p.Duplicate, p.Labels = p.OK+uint64(number(row[6])), p.Duplicate+uint64(number(row[7])), p.Labels+uint64(number(row[8]))
+			p.Filtered += uint64(number(row[9]))
 			if p.First < 0 {
 				p.First = c.min
 			}
