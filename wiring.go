@@ -111,15 +111,19 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheus.Registerer) (*kafka.Publisher, error) {
 	k := kafka.Default()
 	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, security(at)
-	k.DeadLetters, k.Scores = cfg.Topics.DeadLetter, cfg.Topics.Scores
+	k.DeadLetters = cfg.Topics.DeadLetter
 	if cfg.embeddedBroker() {
 		k.MaxRecord, k.MaxInFlight = cfg.Broker.MaxMessage-64<<10, max(k.MaxInFlight, 2*cfg.Broker.MaxMessage)
 	}
-	asked := map[string]bool{}
+	outputs := map[string]kafka.Outputs{}
 	for i := range cfg.Pipelines {
-		asked[cfg.Pipelines[i].Name] = cfg.Pipelines[i].PublishScores
+		p, to := &cfg.Pipelines[i], kafka.Outputs{}
+		if p.PublishScores {
+			to.Scores = cfg.Topics.Scores
+		}
+		outputs[p.Name] = to
 	}
-	return kafka.Open(k, func(pipeline string) bool { return asked[pipeline] }, log, reg)
+	return kafka.Open(k, func(pipeline string) kafka.Outputs { return outputs[pipeline] }, log, reg)
 }
 
 // sink is the store as the line asks it.

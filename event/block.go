@@ -1,5 +1,7 @@
 package event
 
+import "slices"
+
 // Status says what became of a reading.
 type Status uint8
 
@@ -32,6 +34,43 @@ func (r *Readings) Append(row *Row, s Status) {
 // Len returns the number of rows.
 func (r *Readings) Len() int { return len(r.Asset) }
 
+// Features are what windows held, in columns: the i-th window's values are Values[i*len(Names) : (i+1)*len(Names)].
+type Features struct {
+	// Names are of the values, as <signal>_<function>.
+	Names []string
+	Asset []string
+	// Start and End bound the window in event time, Unix nanoseconds: End is the first instant after it.
+	Start, End []int64
+	// Offset is of the record that closed the window.
+	Offset []int64
+	Values []float64
+}
+
+// Append adds one window and returns its values, all to be set by the caller before the next Append.
+func (f *Features) Append(asset string, start, end, offset int64) []float64 {
+	f.Asset = append(f.Asset, asset)
+	f.Start = append(f.Start, start)
+	f.End = append(f.End, end)
+	f.Offset = append(f.Offset, offset)
+	at, n := len(f.Values), len(f.Names)
+	f.Values = slices.Grow(f.Values, n)[:at+n]
+	return f.Values[at:]
+}
+
+// Row returns the values of the i-th window.
+func (f *Features) Row(i int) []float64 {
+	n := len(f.Names)
+	return f.Values[i*n : (i+1)*n : (i+1)*n]
+}
+
+// Len returns the number of windows.
+func (f *Features) Len() int { return len(f.Asset) }
+
+// Reset empties f and keeps its memory and its names.
+func (f *Features) Reset() {
+	*f = Features{Names: f.Names, Asset: f.Asset[:0], Start: f.Start[:0], End: f.End[:0], Offset: f.Offset[:0], Values: f.Values[:0]}
+}
+
 // Block is everything that one partition's offsets [First, Next) became; a Sink stores a Block whole, and once.
 type Block struct {
 	Pipeline  string
@@ -41,20 +80,22 @@ type Block struct {
 	Next      int64
 
 	Readings    Readings
+	Features    Features
 	Scores      []Score
 	Labels      []Label
 	DeadLetters []DeadLetter
 }
 
-// Reset empties the block and keeps its memory and its identity (pipeline, topic, partition, signals).
+// Reset empties the block and keeps its memory and its identity (pipeline, topic, partition, names of values).
 func (b *Block) Reset(first int64) {
 	b.First, b.Next = first, first
 	b.Readings = Readings{Signals: b.Readings.Signals, Asset: b.Readings.Asset[:0], Time: b.Readings.Time[:0],
 		Offset: b.Readings.Offset[:0], Status: b.Readings.Status[:0], Values: b.Readings.Values[:0]}
+	b.Features.Reset()
 	b.Scores, b.Labels, b.DeadLetters = b.Scores[:0], b.Labels[:0], b.DeadLetters[:0]
 }
 
 // Rows returns how many rows of all kinds the block holds.
 func (b *Block) Rows() int {
-	return b.Readings.Len() + len(b.Scores) + len(b.Labels) + len(b.DeadLetters)
+	return b.Readings.Len() + b.Features.Len() + len(b.Scores) + len(b.Labels) + len(b.DeadLetters)
 }

@@ -1,6 +1,9 @@
 package event
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestBytes(t *testing.T) {
 	good := func(text string, want Bytes, back string) {
@@ -46,14 +49,21 @@ func TestBatchValuesStay(t *testing.T) {
 }
 
 func TestBlockReset(t *testing.T) {
-	b := Block{Pipeline: "p", Readings: Readings{Signals: []string{"a", "b"}}}
+	b := Block{Pipeline: "p", Readings: Readings{Signals: []string{"a", "b"}}, Features: Features{Names: []string{"a_mean", "a_max", "b_mean"}}}
 	b.Readings.Append(&Row{Asset: "x", Time: 1, Offset: 7, Values: []float64{1, 2}}, StatusOK)
 	b.Scores = append(b.Scores, Score{})
-	if b.Rows() != 2 || b.Readings.Len() != 1 {
-		t.Fatalf("rows %d, readings %d", b.Rows(), b.Readings.Len())
+	for i := range 3 {
+		copy(b.Features.Append("x", 0, 10, int64(7+i)), []float64{float64(i), 5, 6})
+	}
+	if b.Rows() != 5 || b.Readings.Len() != 1 || b.Features.Len() != 3 {
+		t.Fatalf("rows %d, readings %d, features %d", b.Rows(), b.Readings.Len(), b.Features.Len())
+	}
+	if f := &b.Features; !slices.Equal(f.Row(1), []float64{1, 5, 6}) || f.Offset[2] != 9 || f.End[0] != 10 {
+		t.Fatalf("features %+v", f)
 	}
 	b.Reset(9)
-	if b.Rows() != 0 || b.First != 9 || b.Next != 9 || len(b.Readings.Values) != 0 || b.Pipeline != "p" || len(b.Readings.Signals) != 2 {
+	if b.Rows() != 0 || b.First != 9 || b.Next != 9 || len(b.Readings.Values) != 0 || b.Pipeline != "p" || len(b.Readings.Signals) != 2 ||
+		len(b.Features.Values) != 0 || len(b.Features.Names) != 3 {
 		t.Fatalf("after reset: %+v", b)
 	}
 }

@@ -117,7 +117,7 @@ func (h *house) publish(ctx context.Context, reg prometheus.Registerer) error {
 	}
 	to := kafka.Default()
 	to.Seeds, to.DeadLetters = h.at.Brokers, deadLetters
-	publisher, err := kafka.Open(to, func(string) bool { return false }, h.log, reg)
+	publisher, err := kafka.Open(to, nil, h.log, reg)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,6 @@ type Config struct {
 	Security dial.Security `yaml:"security"`
 	// DeadLetters is the topic of records that could not be used.
 	DeadLetters string `yaml:"deadletters"`
-	// Scores is the topic of scores. A block's scores are published if its pipeline asks for it.
-	Scores string `yaml:"scores"`
 	// MaxRecord bounds one record. A larger dead letter is published without the end of its value, and says so.
 	MaxRecord event.Bytes `yaml:"max_record"`
 	// MaxInFlight bounds what all partitions together have handed over and the brokers have not acknowledged; a Publish that would pass it waits.
@@ -32,7 +30,6 @@ func Default() Config {
 	return Config{
 		ClientID:    "andon",
 		DeadLetters: "andon.deadletter",
-		Scores:      "andon.scores",
 		// Kafka's own default for a batch, less room for its header: brokers refuse more unless they were told otherwise.
 		MaxRecord: 1000 << 10,
 		// Some blocks of some partitions; what is refused waits in the log.
@@ -53,9 +50,6 @@ func (c Config) Validate() error {
 	}
 	if c.DeadLetters == "" {
 		fault("deadletters", "is empty: name a topic, records that cannot be used must go somewhere")
-	}
-	if c.Scores == "" {
-		fault("scores", "is empty: name a topic")
 	}
 	if c.MaxRecord < 16<<10 || c.MaxRecord > 64<<20 {
 		fault("max_record", "%s is not between 16KiB and 64MiB", c.MaxRecord)

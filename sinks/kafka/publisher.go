@@ -21,19 +21,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// Outputs names the topics that a pipeline's results are published to; an empty one is not published. Dead letters always are, to Config.DeadLetters.
+type Outputs struct {
+	Scores, Features, Readings string
+}
+
 // Publisher publishes blocks. All partitions of all pipelines share one.
 type Publisher struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
 	client  *kgo.Client
-	scores  func(pipeline string) bool
+	outputs func(pipeline string) Outputs
 	welcome atomic.Bool // the cluster has taken something from us
 }
 
-// Open checks cfg, reads the files it names and prepares the client, which connects when it is first needed. scores tells which pipelines' scores are
-// published; nil means none. reg may be nil.
-func Open(cfg Config, scores func(pipeline string) bool, log *slog.Logger, reg prometheus.Registerer) (*Publisher, error) {
+// Open checks cfg, reads the files it names and prepares the client, which connects when it is first needed. outputs tells what of a pipeline
+// is published, and where; nil means nothing. reg may be nil.
+func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, reg prometheus.Registerer) (*Publisher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -50,10 +55,10 @@ func Open(cfg Config, scores func(pipeline string) bool, log *slog.Logger, reg p
 	if err != nil {
 		return nil, err
 	}
-	if scores == nil {
-		scores = func(string) bool { return false }
+	if outputs == nil {
+		outputs = func(string) Outputs { return Outputs{} }
 	}
-	return &Publisher{cfg: cfg, log: log, metrics: newMetrics(reg), client: client, scores: scores}, nil
+	return &Publisher{cfg: cfg, log: log, metrics: newMetrics(reg), client: client, outputs: outputs}, nil
 }
 
 // batchOverhead is more than a batch of one record needs beside it.
@@ -77,10 +82,11 @@ func (p *Publisher) Publish(ctx context.Context, b *event.Block) error {
 			return p.failed(b, "dead letters", len(b.DeadLetters), p.cfg.DeadLetters, err)
 		}
 	}
-	if len(b.Scores) > 0 && p.scores(b.Pipeline) {
-		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(p.cfg.Scores, &b.Scores[i]) })
+	to := p.outputs(b.Pipeline)
+	if len(b.Scores) > 0 && to.Scores != "" {
+		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
 		if err != nil {
-			return p.failed(b, "scores", len(b.Scores), p.cfg.Scores, err)
+			return p.failed(b, "scores", len(b.Scores), to.Scores, err)
 		}
 	}
 	return nil

@@ -78,6 +78,14 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 	return &cluster{t: t, fake: c}
 }
 
+// loud publishes all of the pipeline of its name and nothing of others.
+func loud(pipeline string) Outputs {
+	if pipeline == "loud" {
+		return Outputs{Scores: "andon.scores"}
+	}
+	return Outputs{}
+}
+
 func openTest(t *testing.T, address string, change func(*Config)) *Publisher {
 	t.Helper()
 	cfg := Default()
@@ -85,7 +93,7 @@ func openTest(t *testing.T, address string, change func(*Config)) *Publisher {
 	if change != nil {
 		change(&cfg)
 	}
-	p, err := Open(cfg, func(pipeline string) bool { return pipeline == "loud" }, quiet(), nil)
+	p, err := Open(cfg, loud, quiet(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +175,7 @@ func TestPublish(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	cfg := Default()
 	cfg.Seeds = []string{address}
-	p, err := Open(cfg, func(pipeline string) bool { return pipeline == "loud" }, quiet(), reg)
+	p, err := Open(cfg, loud, quiet(), reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +411,7 @@ func TestConfigFaults(t *testing.T) {
 	}
 	bad := Config{MaxRecord: 1, Linger: -1, Security: dial.Security{SASL: dial.SASL{Mechanism: "gssapi"}}}
 	err := bad.Validate()
-	for _, key := range []string{"seeds: ", "deadletters: ", "scores: ", "max_record: ", "max_in_flight: ", "linger: ", "security: sasl.mechanism: "} {
+	for _, key := range []string{"seeds: ", "deadletters: ", "max_record: ", "max_in_flight: ", "linger: ", "security: sasl.mechanism: "} {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("no fault of %s in:\n%v", key, err)
 		}
