@@ -95,12 +95,20 @@ func (l *modelLog) write(ctx context.Context) error {
 			}
 			meta := known[mv.To]
 			meta.Pipeline = pipeline
-			if err := l.store.WriteModel(ctx, modelRow(meta, mv.To, string(mv.Alias), mv.Time, mv.Who, mv.Why)); err != nil {
+			if err := l.store.WriteModel(ctx, modelRow(meta, mv.To, string(mv.Alias), mv.Time, mv.Who, whyOf(mv))); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// whyOf is a move's reason, with a canary's share before it. A move that cleared an alias has a row without a version.
+func whyOf(mv model.Move) string {
+	if mv.Percent > 0 {
+		return fmt.Sprintf("%g %% of the assets: %s", mv.Percent, mv.Why)
+	}
+	return mv.Why
 }
 
 func modelRow(m model.Meta, version, alias string, at time.Time, who, why string) clickhouse.Model {

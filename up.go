@@ -172,7 +172,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	undo.add(func() error { judge.Close(); return nil })
 	models.Prepare(judge.Load)
 	models.OnChange(func(m model.Move) {
-		if m.From != "" && m.From != m.To {
+		if m.From != "" && len(models.Aliases(m.Pipeline, m.From)) == 0 { // a champion that became the shadow stays
 			judge.Retire(m.From)
 		}
 	})

@@ -20,7 +20,11 @@ const (
 	Champion   Alias = "champion"   // its scores count
 	Challenger Alias = "challenger" // made, and not yet judged
 	Shadow     Alias = "shadow"     // scores the same windows and never acts
+	Canary     Alias = "canary"     // scores a share of the assets in the champion's place, and there its scores count
 )
+
+// aliases are all of them.
+var aliases = []Alias{Champion, Challenger, Shadow, Canary}
 
 // ErrUnknown is returned for a pipeline's version that the registry does not hold.
 var ErrUnknown = errors.New("no such model in the registry")
@@ -30,10 +34,12 @@ type Move struct {
 	Pipeline string    `json:"pipeline"`
 	Alias    Alias     `json:"alias"`
 	From     string    `json:"from,omitempty"` // the version before; empty for the first
-	To       string    `json:"to"`
+	To       string    `json:"to"`             // empty: the alias points at nothing any more
 	Who      string    `json:"who"`
 	Why      string    `json:"why"`
 	Time     time.Time `json:"time"`
+	// Percent is a canary's share of the assets, more than 0 and at most 100; 0 for the other aliases.
+	Percent float64 `json:"percent,omitempty"`
 }
 
 // Info describes one version without its file.
@@ -51,6 +57,12 @@ type aliasKey struct {
 	alias    Alias
 }
 
+// pointed is what an alias points at.
+type pointed struct {
+	model   *Model
+	percent float64
+}
+
 // Registry keeps models in a folder:
 //
 //	<dir>/<pipeline>/<version>/model.onnx   immutable; checked against the version, which is its digest
@@ -63,7 +75,7 @@ type Registry struct {
 	faults []error
 
 	// live is replaced whole, so that readers need no lock.
-	live atomic.Pointer[map[aliasKey]*Model]
+	live atomic.Pointer[map[aliasKey]pointed]
 
 	// moving orders whole moves, hooks included; it comes before mu, which guards what follows.
 	moving    sync.Mutex
@@ -108,7 +120,13 @@ func (r *Registry) Live(pipeline string) *Model { return r.Named(pipeline, Champ
 
 // Named returns the model that an alias points at, or nil. It takes no lock.
 func (r *Registry) Named(pipeline string, alias Alias) *Model {
-	return (*r.live.Load())[aliasKey{pipeline, alias}]
+	return (*r.live.Load())[aliasKey{pipeline, alias}].model
+}
+
+// Canary returns the canary of a pipeline and its share of the assets in percent (see InShare), or nil. It takes no lock.
+func (r *Registry) Canary(pipeline string) (m *Model, percent float64) {
+	c := (*r.live.Load())[aliasKey{pipeline, Canary}]
+	return c.model, c.percent
 }
 
 // Add stores a new version durably. A version that is there already is left as it is; adding moves no alias.
@@ -154,9 +172,9 @@ func (r *Registry) Get(pipeline, version string) (*Model, error) {
 	if !ok {
 		return nil, fmt.Errorf("get model %s of %s: %w", version, pipeline, ErrUnknown)
 	}
-	for key, m := range *r.live.Load() {
-		if key.pipeline == pipeline && m.Version == version {
-			return m, nil
+	for key, p := range *r.live.Load() {
+		if key.pipeline == pipeline && p.model.Version == version {
+			return p.model, nil
 		}
 	}
 	m, _, err := r.readModel(pipeline, version)
@@ -199,7 +217,7 @@ func (r *Registry) Aliases(pipeline, version string) []Alias {
 
 func (r *Registry) aliasesLocked(pipeline, version string) []Alias {
 	var list []Alias
-	for _, a := range []Alias{Champion, Challenger, Shadow} {
+	for _, a := range aliases {
 		if mv, ok := r.markers[aliasKey{pipeline, a}]; ok && mv.To == version {
 			list = append(list, a)
 		}
@@ -207,55 +225,102 @@ func (r *Registry) aliasesLocked(pipeline, version string) []Alias {
 	return list
 }
 
-// Promote makes a version the pipeline's champion: it is prepared, then the marker moves on disk, then Live returns it.
+// Promote makes a version the pipeline's champion: it is prepared, then the marker moves on disk, then Live returns it. A canary of the same version ends with that.
 func (r *Registry) Promote(pipeline, version, who, why string) error {
 	return r.Move(context.Background(), pipeline, Champion, version, who, why)
 }
 
-// Move points an alias at a version. After an error the alias is where it was; only when the error comes from writing history is the move made and merely not
-// yet in the history, which the next write mends. Moving an alias to where it is does nothing.
+// Move points an alias at a version; a canary is made by MoveCanary. After an error the alias is where it was; only when the error comes from writing history is the move
+// made and merely not yet in the history, which the next write mends. Moving an alias to where it is does nothing.
 func (r *Registry) Move(ctx context.Context, pipeline string, alias Alias, version, who, why string) error {
-	if err := r.move(ctx, Move{Pipeline: pipeline, Alias: alias, To: version, Who: who, Why: why}); err != nil {
-		return fmt.Errorf("make %s the %s of %s: %w", version, alias, pipeline, err)
+	return named(Move{Pipeline: pipeline, Alias: alias, To: version, Who: who, Why: why}, func(mv Move) error { return r.move(ctx, mv) })
+}
+
+// MoveCanary lets a version score a share of the pipeline's assets, in percent; with the version that is the canary already, it changes the share. Otherwise as Move.
+func (r *Registry) MoveCanary(ctx context.Context, pipeline, version string, percent float64, who, why string) error {
+	return named(Move{Pipeline: pipeline, Alias: Canary, To: version, Who: who, Why: why, Percent: percent}, func(mv Move) error { return r.move(ctx, mv) })
+}
+
+// Clear lets an alias point at nothing: it ends a canary or a shadow. The champion cannot be cleared. An alias that points at nothing is left so. Otherwise as Move.
+func (r *Registry) Clear(pipeline string, alias Alias, who, why string) error {
+	return named(Move{Pipeline: pipeline, Alias: alias, Who: who, Why: why}, func(mv Move) error { return r.move(context.Background(), mv) })
+}
+
+// named adds to an error what was to be done.
+func named(mv Move, do func(Move) error) error {
+	err := do(mv)
+	switch {
+	case err == nil:
+		return nil
+	case mv.To == "":
+		return fmt.Errorf("clear the %s of %s: %w", mv.Alias, mv.Pipeline, err)
+	}
+	return fmt.Errorf("make %s the %s of %s: %w", mv.To, mv.Alias, mv.Pipeline, err)
+}
+
+// check returns what is wrong with the form of a move.
+func (mv *Move) check() error {
+	switch {
+	case !slices.Contains(aliases, mv.Alias):
+		return fmt.Errorf("%q is not an alias: use champion, challenger, shadow or canary", mv.Alias)
+	case mv.To == "" && mv.Alias == Champion:
+		return errors.New("a pipeline cannot be without the champion it had: promote another version")
+	case mv.Alias == Canary && mv.To != "" && !(mv.Percent > 0 && mv.Percent <= 100):
+		return fmt.Errorf("a canary's share of %v %% is not more than 0 and at most 100", mv.Percent)
 	}
 	return nil
 }
 
 func (r *Registry) move(ctx context.Context, mv Move) error {
-	if mv.Alias != Champion && mv.Alias != Challenger && mv.Alias != Shadow {
-		return fmt.Errorf("%q is not an alias: use champion, challenger or shadow", mv.Alias)
+	if err := mv.check(); err != nil {
+		return err
 	}
 	r.moving.Lock()
 	defer r.moving.Unlock()
-	m, err := r.Get(mv.Pipeline, mv.To)
-	if err != nil {
-		return err
+	return r.moveLocked(ctx, mv)
+}
+
+// moveLocked needs moving.
+func (r *Registry) moveLocked(ctx context.Context, mv Move) error {
+	var m *Model
+	if mv.To != "" {
+		var err error
+		if m, err = r.Get(mv.Pipeline, mv.To); err != nil {
+			return err
+		}
 	}
 	key := aliasKey{mv.Pipeline, mv.Alias}
 	r.mu.Lock()
-	mv.From = r.markers[key].To
+	old := r.markers[key]
+	mv.From = old.To
+	canary := r.markers[aliasKey{mv.Pipeline, Canary}]
 	prepare, onChanges := slices.Clone(r.prepare), slices.Clone(r.onChanges)
 	r.mu.Unlock()
-	if mv.From == mv.To && r.Named(mv.Pipeline, mv.Alias) != nil {
+	if mv.From == mv.To && mv.Percent == old.Percent && (m == nil || r.Named(mv.Pipeline, mv.Alias) != nil) {
 		return nil
 	}
-	for _, f := range prepare {
-		if err := f(ctx, m); err != nil {
-			return fmt.Errorf("prepare: %w", err)
+	if m != nil {
+		for _, f := range prepare {
+			if err := f(ctx, m); err != nil {
+				return fmt.Errorf("prepare: %w", err)
+			}
 		}
 	}
 	mv.Time = time.Now().UTC().Round(0)
-	err = r.commit(key, mv, m)
+	err := r.commit(key, mv, m)
 	if errors.Is(err, errMarker) {
 		return err
 	}
 	for _, f := range onChanges {
 		f(mv)
 	}
+	if mv.Alias == Champion && canary.To == mv.To {
+		err = errors.Join(err, r.moveLocked(ctx, Move{Pipeline: mv.Pipeline, Alias: Canary, Who: mv.Who, Why: "it became the champion"}))
+	}
 	return err
 }
 
-// commit moves the marker on disk, then in memory, then tells history.
+// commit moves the marker on disk, then in memory, then tells history. Without a model the alias goes.
 func (r *Registry) commit(key aliasKey, mv Move, m *Model) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -270,7 +335,9 @@ func (r *Registry) commit(key aliasKey, mv Move, m *Model) error {
 	}
 	r.markers[key] = mv
 	live := maps.Clone(*r.live.Load())
-	live[key] = m
+	if delete(live, key); m != nil {
+		live[key] = pointed{m, mv.Percent}
+	}
 	r.live.Store(&live)
 	if err := r.appendHistory(mv); err != nil {
 		r.mended[key.pipeline] = false

@@ -29,7 +29,7 @@ func (r *Registry) read() error {
 	if err != nil {
 		return err
 	}
-	live := map[aliasKey]*Model{}
+	live := map[aliasKey]pointed{}
 	r.live.Store(&live)
 	for _, p := range pipelines {
 		if !p.IsDir() || !pipelineName.MatchString(p.Name()) {
@@ -42,7 +42,7 @@ func (r *Registry) read() error {
 	return nil
 }
 
-func (r *Registry) readPipeline(pipeline string, live map[aliasKey]*Model) error {
+func (r *Registry) readPipeline(pipeline string, live map[aliasKey]pointed) error {
 	dir := filepath.Join(r.dir, pipeline)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -64,14 +64,14 @@ func (r *Registry) readPipeline(pipeline string, live map[aliasKey]*Model) error
 		r.keepInfoLocked(m, added)
 		for alias, mv := range markers {
 			if mv.To == m.Version {
-				live[aliasKey{pipeline, alias}] = m
+				live[aliasKey{pipeline, alias}] = pointed{m, mv.Percent}
 			}
 		}
 	}
 	for alias, mv := range markers {
 		key := aliasKey{pipeline, alias}
 		r.markers[key] = mv
-		if live[key] == nil {
+		if _, ok := live[key]; !ok && mv.To != "" {
 			r.faults = append(r.faults, fmt.Errorf("the %s of %s is version %s, which %s does not hold intact: restore the file, or promote another version",
 				alias, pipeline, mv.To, dir))
 		}
@@ -142,7 +142,7 @@ func (r *Registry) mendLocked(pipeline string) error {
 // unwrittenLocked returns the moves that a marker tells of and history does not: a crash came between the two.
 func (r *Registry) unwrittenLocked(pipeline string, history []Move) []Move {
 	var moves []Move
-	for _, a := range []Alias{Champion, Challenger, Shadow} {
+	for _, a := range aliases {
 		mv, ok := r.markers[aliasKey{pipeline, a}]
 		if ok && !slices.ContainsFunc(history, func(h Move) bool { return h.Alias == a && h.To == mv.To && h.Time.Equal(mv.Time) }) {
 			moves = append(moves, mv)
@@ -237,7 +237,7 @@ func (r *Registry) readHistory(pipeline string) ([]Move, error) {
 	var moves []Move
 	for line := range bytes.Lines(b) {
 		var mv Move
-		if json.Unmarshal(line, &mv) == nil && mv.To != "" {
+		if json.Unmarshal(line, &mv) == nil && mv.Alias != "" {
 			moves = append(moves, mv)
 		}
 	}

@@ -100,8 +100,9 @@ func TestRegistryKeeps(t *testing.T) {
 		if err != nil || len(history) != 3 {
 			t.Fatalf("history: %+v, %v", history, err)
 		}
-		for i, want := range []Move{{"p", Champion, "", one.Version, "test", "first", told[0].Time},
-			{"p", Champion, one.Version, two.Version, "test", "better", told[1].Time}, {"p", Shadow, "", one.Version, "anna", "to compare", told[2].Time}} {
+		for i, want := range []Move{{Pipeline: "p", Alias: Champion, To: one.Version, Who: "test", Why: "first", Time: told[0].Time},
+			{Pipeline: "p", Alias: Champion, From: one.Version, To: two.Version, Who: "test", Why: "better", Time: told[1].Time},
+			{Pipeline: "p", Alias: Shadow, To: one.Version, Who: "anna", Why: "to compare", Time: told[2].Time}} {
 			if history[i] != want || told[i] != want {
 				t.Errorf("move %d: history %+v, told %+v, want %+v", i, history[i], told[i], want)
 			}
