@@ -440,3 +440,163 @@ func TestStartFaults(t *testing.T) {
 		t.Errorf("doctor without libraries: exit code %d: %s", code, out)
 	}
 }
+
+// Dead letters are told, shown to the byte, and sent again as they were, once each.
+func TestDeadLetters(t *testing.T) {
+	needLibraries(t)
+	data := filepath.Join(t.TempDir(), "data")
+	p := launch(t, data, `
+pipelines:
+  - name: pumps
+    partitions: 3
+    source: {topic: plant.pumps, signals: [pressure]}
+    window: {grid: 10s, length: 6, lateness: 30s}
+  - name: mended
+    partitions: 2
+    source: {topic: plant.mended, time: when, signals: [pressure]}
+    window: {grid: 10s, length: 6, lateness: 30s}
+`, "--kafka-listen", "127.0.0.1:0")
+	a, err := readAddresses(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.Kafka), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ConsumeTopics("plant.pumps"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	base := time.Now().UTC().Truncate(time.Hour)
+	at := func(d time.Duration) string { return base.Add(d).Format(time.RFC3339) }
+	send := func(key, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
+		t.Helper()
+		r := &kgo.Record{Topic: "plant.pumps", Partition: 1, Key: key, Value: value, Headers: headers, Timestamp: base.Add(7 * time.Millisecond)}
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	reading := func(asset string, d time.Duration) []byte {
+		return fmt.Appendf(nil, `{"asset":%q,"time":%q,"pressure":1.5}`, asset, at(d))
+	}
+	binary := []byte{0, 1, 0xff, '\n', 0xfe, '"', '\\', 0x7f}
+	bad := send(binary, binary, kgo.RecordHeader{Key: "trace", Value: []byte{0xff, 0}}, kgo.RecordHeader{Key: "trace", Value: []byte("7")})
+	send(nil, nil)
+	send([]byte("pump-1"), reading("pump-1", -time.Minute*30))
+	send([]byte("pump-1"), reading("pump-1", -time.Minute*10))
+	send([]byte("pump-1"), reading("pump-1", -time.Minute*20)) // its slot is closed
+	if r := (&kgo.Record{Topic: "andon.labels", Value: []byte("nonsense")}); client.ProduceSync(t.Context(), r).FirstErr() != nil {
+		t.Fatal("no label")
+	}
+	const letters = "SELECT count() FROM andon.deadletters"
+	p.await(t, "four dead letters", func() bool { return p.number(t, letters) == 4 })
+
+	dlq := func(want int, args ...string) (out, talk string) {
+		t.Helper()
+		code, out, talk := ask(t, append(append([]string{"dlq"}, args...), "--data", data)...)
+		if code != want {
+			t.Fatalf("dlq %v: exit code %d: %s%s", args, code, out, talk)
+		}
+		return out, talk
+	}
+	has := func(what, text string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s lacks %q:\n%s", what, w, text)
+			}
+		}
+	}
+	place := fmt.Sprintf("plant.pumps/1@%d", bad.Offset)
+	out, _ := dlq(exitOK, "list")
+	has("the list", out, place, "plant.pumps/1@4", "andon.labels/0@0", "pumps", "labels", "malformed", "late", "NULL")
+	out, _ = dlq(exitOK, "list", "--pipeline", "pumps", "--reason", "late", "--since", "1h")
+	if strings.Contains(out, "malformed") || !strings.Contains(out, "behind its newest row") {
+		t.Errorf("the late ones:\n%s", out)
+	}
+	out, _ = dlq(exitOK, "show", place)
+	has("the letter", out, "trace = 0xff00", "trace = 7", "key         0x0001ff", "00000000  00 01 ff 0a fe 22 5c 7f", "sent again  no")
+	if out, _ = dlq(exitOK, "show", "--raw", place); out != string(binary) {
+		t.Errorf("raw: %q", out)
+	}
+	dlq(exitUsage, "show", "plant.pumps")
+	dlq(exitFailed, "show", "plant.pumps/1@77")
+	dlq(exitUsage, "replay")
+	if _, talk := dlq(exitFailed, "replay", "--all", "--to", "andon.state"); !strings.Contains(talk, "andon alone writes topic andon.state") {
+		t.Error(talk)
+	}
+
+	// To another topic, where somebody mends them.
+	if _, talk := dlq(exitFailed, "replay", "--pipeline", "pumps", "--to", "plant.nowhere"); !strings.Contains(talk, "3 failed") {
+		t.Errorf("to no topic: %s", talk)
+	}
+	out, talk := dlq(exitOK, "replay", "--pipeline", "pumps", "--reason", "malformed", "--dry-run")
+	if !strings.Contains(talk, "2 would be sent") || p.number(t, "SELECT count() FROM andon.deadletter_replays WHERE state = 'sent'") != 0 {
+		t.Errorf("a dry run:\n%s%s", out, talk)
+	}
+
+	// To their own: what is still wrong is a dead letter again, and tells what it was.
+	out, talk = dlq(exitOK, "replay", "--pipeline", "pumps", "--limit", "2")
+	has("the replay", out, place+" → plant.pumps/1@", ": sent")
+	has("the talk", talk, "3 chosen", "2 sent")
+	if out, talk = dlq(exitOK, "replay", "--pipeline", "pumps", "plant.pumps/1@0", "plant.pumps/1@1", "plant.pumps/1@4"); !strings.Contains(talk, "2 were sent before") || !strings.Contains(talk, "1 sent") {
+		t.Errorf("the rest:\n%s%s", out, talk)
+	}
+	p.await(t, "what failed again", func() bool { return p.number(t, letters) == 7 })
+	if _, talk = dlq(exitOK, "replay", place); !strings.Contains(talk, "1 were sent before") || !strings.Contains(talk, "0 sent") {
+		t.Error(talk)
+	}
+	if _, talk = dlq(exitOK, "replay", place, "--again"); !strings.Contains(talk, "1 sent") {
+		t.Error(talk)
+	}
+	p.await(t, "what failed again", func() bool { return p.number(t, letters) == 8 })
+	out, _ = dlq(exitOK, "show", "plant.pumps/1@5")
+	has("the second letter", out, "was         "+place+" pumps", "trace = 0xff00", "timestamp   "+base.Add(7*time.Millisecond).Format(time.RFC3339Nano))
+	out, _ = dlq(exitOK, "list", "--limit", "100")
+	has("the list", out, place+"  ", "(2 times)")
+
+	// A pipeline that understands it takes it from another topic, once: what is sent again all the same is found a duplicate.
+	odd := send([]byte("pump-2"), fmt.Appendf(nil, `{"asset":"pump-2","when":%q,"pressure":2.5}`, at(0)))
+	p.await(t, "a malformed reading", func() bool { return p.number(t, letters) == 9 })
+	fix := []string{"replay", "--to", "plant.mended", fmt.Sprintf("plant.pumps/1@%d", odd.Offset)}
+	out, _ = dlq(exitOK, fix...)
+	has("the mended", out, fmt.Sprintf("plant.pumps/1@%d → plant.mended/", odd.Offset))
+	const mended = "SELECT countIf(status = 'ok'), countIf(status = 'duplicate') FROM andon.readings WHERE pipeline = 'mended' AND asset = 'pump-2'"
+	p.await(t, "the mended reading", func() bool { return fmt.Sprint(p.sql(t, mended)) == "[[1 0]]" })
+	dlq(exitOK, fix...)
+	dlq(exitOK, append(fix, "--again")...)
+	p.await(t, "its double", func() bool { return fmt.Sprint(p.sql(t, mended)) == "[[1 1]]" })
+
+	// The bytes on the log are those that were sent first.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var copies []*kgo.Record
+	for len(copies) < 10 && ctx.Err() == nil {
+		copies = append(copies, client.PollFetches(ctx).Records()...)
+	}
+	same := 0
+	for _, r := range copies {
+		if !bytes.Equal(r.Value, binary) || r.Offset == bad.Offset {
+			continue
+		}
+		same++
+		if !bytes.Equal(r.Key, binary) || r.Partition != 1 || !r.Timestamp.Equal(bad.Timestamp) || len(r.Headers) != 3 || !bytes.Equal(r.Headers[0].Value, []byte{0xff, 0}) ||
+			string(r.Headers[1].Value) != "7" || r.Headers[2].Key != "andon.replayed-from" || string(r.Headers[2].Value) != place+" pumps" {
+			t.Errorf("the record came back as %v", r)
+		}
+	}
+	if same != 2 {
+		t.Errorf("%d copies of the record, want 2", same)
+	}
+	if n := len(copies); n != 10 || copies[6].Key != nil && copies[6].Value != nil {
+		t.Errorf("%d records; the tombstone came back as %v", n, copies[6])
+	}
+	res, err := http.Get("http://" + a.Console + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text := new(bytes.Buffer)
+	_, _ = text.ReadFrom(res.Body)
+	has("the metrics", text.String(), `andon_kafka_replayed_total{outcome="sent",pipeline="pumps"} 6`, `andon_kafka_replayed_total{outcome="failed",pipeline="pumps"} 3`,
+		`andon_pipeline_dead_letters_total{pipeline="pumps",reason="malformed"} 6`, `andon_pipeline_dead_letters_total{pipeline="labels",reason="malformed"} 1`)
+}

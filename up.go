@@ -110,8 +110,9 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status := &statusBoard{started: started, demo: demo, cfg: cfg}
 	var store *clickhouse.Store // opened below; the console asks it only once it is there
 	var ready atomic.Pointer[clickhouse.Store]
+	var again pending
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
-		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train,
+		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
 	}, room("console"))
 	page, err := screen.Listen()
 	if err != nil {
@@ -184,6 +185,13 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		return environment(err)
 	}
 	undo.add(publisher.Close)
+
+	resender, err := publisher.Resender() // what sends dead letters again
+	if err != nil {
+		return environment(err)
+	}
+	undo.add(resender.Close)
+	again.Store(newReplayer(store, resender, cfg.Topics, room("replay")))
 
 	_, _, most := cfg.stateTopic()
 	vault, err := publisher.Vault(cfg.Topics.State, most, room("kafka")) // what keeps the line's state

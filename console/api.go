@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -213,6 +214,25 @@ const maxBody = 1 << 20
 
 // readJSON decodes a request's body into v, or answers why it cannot and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, v any, example string) bool {
+	return readBody(w, r, example, func(body []byte) error { return json.Unmarshal(body, v) })
+}
+
+// readStrict is readJSON for what changes something: a field that is not known, such as a misspelt choice, is refused.
+func readStrict(w http.ResponseWriter, r *http.Request, v any, example string) bool {
+	return readBody(w, r, example, func(body []byte) error {
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		if err := d.Decode(v); err != nil {
+			return err
+		}
+		if _, err := d.Token(); err != io.EOF {
+			return errors.New("there is more after the object")
+		}
+		return nil
+	})
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, example string, decode func([]byte) error) bool {
 	// A form of a foreign page cannot send this type without asking first.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		fail(w, http.StatusUnsupportedMediaType, codeBadRequest, "send JSON, as "+example)
@@ -220,7 +240,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any, example string) boo
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
-		err = json.Unmarshal(body, v)
+		err = decode(body)
 	}
 	if err != nil {
 		fail(w, http.StatusBadRequest, codeBadRequest, "send JSON, as "+example+": "+err.Error())

@@ -25,6 +25,38 @@ FROM trainings
 WHERE run IN (SELECT run FROM trainings GROUP BY run ORDER BY max(time) DESC LIMIT {runs:UInt32})
 ORDER BY time`
 
+// letterChoice are the conditions that choose dead letters; what is empty does not choose.
+const letterChoice = `({pipeline:String} = '' OR pipeline = {pipeline:String}) AND ({reason:String} = '' OR reason = {reason:String})
+  AND _stored >= fromUnixTimestamp64Milli({since:Int64})`
+
+// lettersByReason counts the chosen dead letters.
+const lettersByReason = `
+SELECT toString(pipeline), toString(reason), count() AS letters, countIf(r.sent > 0) AS sent, countIf(r.sent = 0 AND r.in_doubt > 0) AS in_doubt,
+       toUnixTimestamp64Milli(max(d._stored)) AS last_ms, toValidUTF8(argMax(detail, d._stored)) AS last_detail
+FROM (SELECT pipeline, reason, detail, _topic, _partition, _offset, _stored FROM deadletters WHERE ` + letterChoice + `) AS d
+LEFT JOIN replayed_deadletters AS r USING (_topic, _partition, _offset)
+GROUP BY pipeline, reason
+ORDER BY letters DESC, pipeline, reason`
+
+// letterColumns tell of a dead letter; the view's columns are of a record that was sent again.
+const letterColumns = `toString(pipeline), toString(reason), detail, toString(_topic), _partition, _offset, toUnixTimestamp64Milli(time), toUnixTimestamp64Milli(d._stored) AS stored_ms,
+       key_null, value_null, length(key), length(value), arrayFirst(h -> h.1 = 'andon.replayed-from', headers).2,
+       r.sent, r.in_doubt, toString(r.last_to.1), r.last_to.2, r.last_to.3, r.last_who, toUnixTimestamp64Micro(r.last_sent)`
+
+// newestLetters gives the chosen dead letters with the beginnings of their keys and values, newest first.
+const newestLetters = `
+SELECT ` + letterColumns + `, substring(key, 1, 200), substring(value, 1, 200)
+FROM (SELECT * FROM deadletters WHERE ` + letterChoice + ` ORDER BY _stored DESC, _topic, _partition, _offset DESC LIMIT {limit:UInt32}) AS d
+LEFT JOIN replayed_deadletters AS r USING (_topic, _partition, _offset)
+ORDER BY stored_ms DESC, _topic, _partition, _offset DESC`
+
+// wholeLetter gives a dead letter with all its bytes, one row for each pipeline that could not use the record.
+const wholeLetter = `
+SELECT ` + letterColumns + `, key, value, headers.key, headers.value
+FROM (SELECT *, headers.key, headers.value FROM deadletters WHERE _topic = {topic:String} AND _partition = {partition:Int32} AND _offset = {offset:Int64}) AS d
+LEFT JOIN replayed_deadletters AS r USING (_topic, _partition, _offset)
+ORDER BY pipeline`
+
 // assetNewest gives the time of an asset's newest reading.
 const assetNewest = `
 SELECT toUnixTimestamp64Milli(max(time)) AS last_ms

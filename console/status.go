@@ -26,6 +26,8 @@ type Deps struct {
 	Status func() Status
 	// Train asks for a training run of a pipeline and returns at once; the error tells why there will be none. Nil where nothing trains here.
 	Train func(pipeline string) error
+	// Replay sends dead letters again and tells what became of each; ErrBusy and ErrAsk tell why it did nothing. Nil where nothing can be sent from here.
+	Replay func(ctx context.Context, ask ReplayAsk) (*ReplayAnswer, error)
 	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
 	Ready func() error
 }

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -65,5 +67,19 @@ func TestBlockReset(t *testing.T) {
 	if b.Rows() != 0 || b.First != 9 || b.Next != 9 || len(b.Readings.Values) != 0 || b.Pipeline != "p" || len(b.Readings.Signals) != 2 ||
 		len(b.Features.Values) != 0 || len(b.Features.Names) != 3 {
 		t.Fatalf("after reset: %+v", b)
+	}
+}
+
+func TestParsePosition(t *testing.T) {
+	for _, p := range []Position{{"fleet.compressors", 3, 1842}, {"a", 0, 0}, {"t_-", math.MaxInt32, math.MaxInt64}} {
+		if got, err := ParsePosition(p.String()); err != nil || got != p {
+			t.Errorf("%v became %v, %v", p, got, err)
+		}
+	}
+	for text, says := range map[string]string{"": "no topic", "topic": "no topic", "/1@2": "no topic", "t/1": "no offset", "t/x@2": "partition", "t/-1@2": "partition", "t/1@-2": "the offset",
+		"t/1@": "the offset", "t/2147483648@1": "partition", "t/1@9223372036854775808": "the offset", "t/1@2@3": "the offset"} {
+		if _, err := ParsePosition(text); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "topic/partition@offset") {
+			t.Errorf("%q: %v, want %q", text, err, says)
+		}
 	}
 }

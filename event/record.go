@@ -1,7 +1,11 @@
 // Package event holds the records that flow through the appliance and their positions in the log.
 package event
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Position is one record's place in the log.
 type Position struct {
@@ -12,6 +16,30 @@ type Position struct {
 
 // String returns topic/partition@offset, the form that errors and the console use.
 func (p Position) String() string { return fmt.Sprintf("%s/%d@%d", p.Topic, p.Partition, p.Offset) }
+
+// ParsePosition reads the form that String writes.
+func ParsePosition(s string) (Position, error) {
+	fault := func(what string) (Position, error) {
+		return Position{}, fmt.Errorf("%q is no record's position: %s: write topic/partition@offset, as fleet.compressors/3@1842", s, what)
+	}
+	topic, rest, ok := strings.Cut(s, "/")
+	if !ok || topic == "" {
+		return fault("it has no topic before a slash")
+	}
+	p, o, ok := strings.Cut(rest, "@")
+	if !ok {
+		return fault("it has no offset after an at sign")
+	}
+	partition, err := strconv.ParseUint(p, 10, 31)
+	if err != nil {
+		return fault("the partition is no number")
+	}
+	offset, err := strconv.ParseUint(o, 10, 63)
+	if err != nil {
+		return fault("the offset is no number")
+	}
+	return Position{topic, int32(partition), int64(offset)}, nil
+}
 
 // Header is one Kafka record header.
 type Header struct {

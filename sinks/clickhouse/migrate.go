@@ -171,7 +171,7 @@ func (s *Store) fsync(ctx context.Context) error {
 // records is not deleted as it comes in.
 func (s *Store) retention(ctx context.Context) error {
 	r := s.cfg.Retention
-	for table, keep := range map[string]time.Duration{"readings": r.Readings, "scores": r.Scores, "deadletters": r.DeadLetters, "metrics": r.Metrics} {
+	for table, keep := range map[string]time.Duration{"readings": r.Readings, "scores": r.Scores, "deadletters": r.DeadLetters, "deadletter_replays": r.DeadLetters, "metrics": r.Metrics} {
 		column := "_stored"
 		if table == "metrics" {
 			column = "time"

@@ -1,5 +1,24 @@
 -- The schema of andon's ClickHouse database, as the migrations in schema/ make it. Written by go test ./sinks/clickhouse -run SchemaFile -update.
--- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, deadletters and metrics.
+-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, deadletters, deadletter_replays and metrics.
+
+CREATE TABLE andon.deadletter_replays
+(
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the dead letter.',
+    `_partition` Int32 COMMENT 'Kafka partition of the dead letter.',
+    `_offset` Int64 COMMENT 'Kafka offset of the dead letter.',
+    `run` String COMMENT 'The replay that did it.',
+    `state` LowCardinality(String) COMMENT 'sending: begun. sent: acknowledged by the brokers. failed: refused by them. yielded: left to another replay of the same record.',
+    `to_topic` LowCardinality(String) COMMENT 'Topic that it is sent to.',
+    `to_partition` Int32 COMMENT 'Partition that it went to; -1 unless sent.',
+    `to_offset` Int64 COMMENT 'Offset that it has there; -1 unless sent.',
+    `who` String COMMENT 'Who asked for it, as they say.',
+    `detail` String COMMENT 'Why it failed.',
+    `_stored` DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'When the row was stored, by the clock of the ClickHouse server.'
+)
+ENGINE = MergeTree
+ORDER BY (_topic, _partition, _offset, run)
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'The memory of andon dlq replay: which dead letters were sent again, where to, by whom.';
 
 CREATE TABLE andon.deadletters
 (
@@ -15,7 +34,9 @@ CREATE TABLE andon.deadletters
     `_topic` LowCardinality(String) COMMENT 'Kafka topic of the record.',
     `_partition` Int32 COMMENT 'Kafka partition of the record.',
     `_offset` Int64 COMMENT 'Kafka offset of the record.' CODEC(Delta(8), LZ4),
-    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.' CODEC(Delta(8), LZ4)
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.' CODEC(Delta(8), LZ4),
+    `key_null` Bool DEFAULT empty(key) COMMENT 'The record had no key at all, rather than an empty one.',
+    `value_null` Bool DEFAULT empty(value) COMMENT 'The record had no value at all, rather than an empty one: a tombstone.'
 )
 ENGINE = MergeTree
 ORDER BY (pipeline, reason, _topic, _partition, _offset)
@@ -439,6 +460,55 @@ AS SELECT
     _partition,
     _offset
 FROM andon.readings;
+
+CREATE VIEW andon.replayed_deadletters
+(
+    `_topic` LowCardinality(String),
+    `_partition` Int32,
+    `_offset` Int64,
+    `sent` UInt64,
+    `in_doubt` UInt64,
+    `last_to` Tuple(
+        String,
+        Int32,
+        Int64),
+    `last_who` String,
+    `last_sent` DateTime64(6, 'UTC')
+)
+COMMENT 'How often each dead letter was sent again, where it went last, and how many replays ended without saying whether they had sent it.'
+AS SELECT
+    _topic,
+    _partition,
+    _offset,
+    countIf(was = 'sent') AS sent,
+    countIf(was = '') AS in_doubt,
+    argMaxIf((to_topic, to_partition, to_offset), at, was = 'sent') AS last_to,
+    argMaxIf(who, at, was = 'sent') AS last_who,
+    maxIf(at, was = 'sent') AS last_sent
+FROM
+(
+    SELECT
+        _topic,
+        _partition,
+        _offset,
+        run,
+        maxIf(toString(state), state != 'sending') AS was,
+        max(_stored) AS at,
+        argMax(to_topic, _stored) AS to_topic,
+        max(to_partition) AS to_partition,
+        max(to_offset) AS to_offset,
+        any(who) AS who
+    FROM andon.deadletter_replays
+    GROUP BY
+        _topic,
+        _partition,
+        _offset,
+        run
+)
+GROUP BY
+    _topic,
+    _partition,
+    _offset;
 
 CREATE VIEW andon.rows_per_minute
 (

@@ -172,6 +172,8 @@ func deadLettersFrame(b *event.Block) *frame {
 	f.micros("time", func(i int) int64 { return d[i].Time })
 	f.texts("key", func(i int) string { return string(d[i].Key) })
 	f.texts("value", func(i int) string { return string(d[i].Value) })
+	each(f, "key_null", "Bool", func(i int) byte { return boolean(d[i].Key == nil) })
+	each(f, "value_null", "Bool", func(i int) byte { return boolean(d[i].Value == nil) })
 	f.pairs("headers", "Array(Tuple(key String, value String))", func(i int, pair func(key, value string)) {
 		for _, h := range d[i].Headers {
 			pair(h.Key, string(h.Value))
@@ -181,6 +183,14 @@ func deadLettersFrame(b *event.Block) *frame {
 	same(f, "_partition", "Int32", b.Partition)
 	each(f, "_offset", "Int64", func(i int) int64 { return d[i].Offset })
 	return f
+}
+
+// boolean is a Bool in Native.
+func boolean(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // check returns what is wrong with a block; anything is a fault of whoever made it.

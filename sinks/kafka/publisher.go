@@ -1,6 +1,6 @@
-// Package kafka publishes what a pipeline tells the rest of the world: records that could not be used, and scores.
+// Package kafka publishes what a pipeline tells the rest of the world: records that could not be used, and scores; it sends the former again.
 //
-// Metrics: andon_kafka_published_total{topic}, andon_kafka_truncated_total.
+// Metrics: andon_kafka_published_total{topic}, andon_kafka_truncated_total, andon_kafka_replayed_total{pipeline,outcome} (sent, failed, doubtful).
 package kafka
 
 import (
