@@ -42,6 +42,7 @@ var foreign = map[string][]string{
 	"github.com/twmb/franz-go":            {"ingest", "ingest/dial", "sinks/kafka", "deploy/kafka", "bench"},
 	"github.com/ClickHouse":               {"sinks/clickhouse", "bench"},
 	"github.com/yalue/onnxruntime_go":     {"model", "bench"},
+	"github.com/NVIDIA/go-nvml":           {"scorer", "bench"},
 	"github.com/gorilla/websocket":        {"console", "bench"},
 	"github.com/ebitengine/purego":        {"sinks/clickhouse"},
 	"google.golang.org/protobuf":          {"model"},

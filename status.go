@@ -27,6 +27,7 @@ type statusBoard struct {
 	learning map[string]event.Training
 	at       map[string]string
 	teacher  *trainer.Trainer
+	devices  func() []console.Device
 }
 
 // teach is told of the trainer once there is one.
@@ -34,6 +35,13 @@ func (s *statusBoard) teach(t *trainer.Trainer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.teacher = t
+}
+
+// watch is told who knows the devices.
+func (s *statusBoard) watch(devices func() []console.Device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.devices = devices
 }
 
 // train asks for a run of a pipeline.
@@ -113,6 +121,9 @@ func (s *statusBoard) status() console.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := console.Status{Version: version, Started: s.started, Demo: s.demo, Addresses: s.at, Components: append([]console.Component(nil), s.parts...)}
+	if s.devices != nil {
+		st.Devices = s.devices()
+	}
 	for i := range s.cfg.Pipelines {
 		p := &s.cfg.Pipelines[i]
 		recipe := p.recipe()

@@ -171,6 +171,12 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	judge := scorer.New(cfg.Scorer, room("scorer"), metrics) // what gives the verdict
 	undo.add(func() error { judge.Close(); return nil })
+	devices, err := watchDevices(cfg, judge, status, room("gpu"), metrics) // what it stands on
+	if err != nil {
+		log.Warn("the NVIDIA devices are not watched", "error", err)
+	} else if devices != nil {
+		undo.add(devices.Close)
+	}
 	models.Prepare(judge.Load)
 	models.OnChange(func(m model.Move) {
 		if m.From != "" && len(models.Aliases(m.Pipeline, m.From)) == 0 { // a champion that became the shadow stays
@@ -231,6 +237,9 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(0, "trainer", teacher.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
+	if devices != nil {
+		team.run(1, "devices", devices.Run)
+	}
 	team.run(1, "health", func(ctx context.Context) error { return watchStore(ctx, store, status, at.ClickHouseNative) })
 	team.run(1, "metrics", func(ctx context.Context) error { return store.RecordMetrics(ctx, metrics, 10*time.Second) })
 	team.run(2, "store", func(ctx context.Context) error { // the server waits five seconds for connections that stay open

@@ -20,7 +20,7 @@ var (
 	pipelineFields = []string{"records", "bytes", "rejected", "lag", "rows", "late", "duplicates", "windows", "scores", "p50", "p99", "assets",
 		"records_total", "scores_total", "dead_total"}
 	partFields = []string{"stored", "insert_p50", "insert_p99", "insert_errors_total", "queue_p99", "compute_p50", "batch", "inflight", "disk",
-		"memory", "cpu", "clients", "dropped", "dead", "trained"}
+		"memory", "cpu", "clients", "dropped", "dead", "trained", "energy"}
 )
 
 // line samples the metrics and keeps the recent past, encoded once for all who look.
@@ -169,6 +169,7 @@ func (s *sampler) sample(now *scrape, pipelines []Pipeline) []byte {
 		rate("andon_console_watch_dropped_total", ""),
 		dead,
 		now.sum("andon_trainer_rows_per_second", ""),
+		gauge("andon_gpu_energy_per_1000_scores_joules"),
 	)
 	return append(js, '}')
 }

@@ -41,6 +41,23 @@ type Status struct {
 	Addresses  map[string]string `json:"addresses"`
 	Components []Component       `json:"components"`
 	Pipelines  []Pipeline        `json:"pipelines"`
+	// Devices are the accelerators of this machine; none where there are none.
+	Devices []Device `json:"devices,omitempty"`
+}
+
+// Device is one accelerator as it was last seen. A number that it does not tell is -1.
+type Device struct {
+	Index       int      `json:"index"`
+	Name        string   `json:"name"`
+	UUID        string   `json:"uuid"`
+	Utilization float64  `json:"utilization"` // 0 to 1
+	MemoryUsed  float64  `json:"memory_used"` // bytes
+	MemoryTotal float64  `json:"memory_total"`
+	Power       float64  `json:"power"`       // watts
+	Temperature float64  `json:"temperature"` // degrees Celsius
+	Energy      float64  `json:"energy"`      // joules since the driver was loaded
+	Throttled   []string `json:"throttled"`   // why its clocks are held back
+	Fault       string   `json:"fault,omitempty"`
 }
 
 // Component is one part of the appliance and how it is.

@@ -103,6 +103,7 @@ func newAppliance(t testing.TB, cfg Config, compressors int) *appliance {
 	a.queue, a.compute = hist("andon_scorer_queue_seconds", times), hist("andon_scorer_compute_seconds", times)
 	a.batch, a.insert = hist("andon_scorer_batch_size", prometheus.ExponentialBuckets(1, 2, 8)), hist("andon_clickhouse_insert_seconds", times)
 	a.disk, a.inflight = gauge("andon_broker_disk_bytes"), gauge("andon_ingest_inflight_bytes")
+	gauge("andon_gpu_energy_per_1000_scores_joules").Set(.42)
 	a.status = Status{
 		Version: "0.1.0", Started: time.Now(), Demo: true,
 		Addresses: map[string]string{"kafka": "127.0.0.1:9092", "clickhouse_native": "127.0.0.1:9000", "clickhouse_http": "127.0.0.1:8123"},
@@ -114,6 +115,8 @@ func newAppliance(t testing.TB, cfg Config, compressors int) *appliance {
 			{Name: "machine-temperature", Topic: "fleet.machines", Task: "anomaly", Signals: []string{"temperature"}, Unit: "sd", Grid: 5 * time.Minute, Length: 36,
 				Model: "b07d52e4aa19", Trained: time.Now().Add(-2 * time.Hour)},
 		},
+		Devices: []Device{{Name: "NVIDIA L4", Utilization: .62, MemoryUsed: 3 << 30, MemoryTotal: 24 << 30, Power: 58.4, Temperature: 71, Energy: 4e5, Throttled: []string{"power_cap"}},
+			{Index: 1, Name: "NVIDIA L4", Utilization: -1, MemoryUsed: -1, MemoryTotal: -1, Power: -1, Temperature: -1, Energy: -1, Throttled: []string{}, Fault: "the device has fallen off the bus or is lost: reset it"}},
 	}
 	for i := range compressors {
 		a.units = append(a.units, &unit{pipeline: "compressors", asset: fmt.Sprintf("compressor-%03d", i+1), life: 130 + 230*a.rnd.Float64()})

@@ -25,6 +25,8 @@ type Config struct {
 	Provider     ort.Provider `yaml:"provider"`
 	Device       int          `yaml:"device"`
 	DeviceMemory event.Bytes  `yaml:"device_memory"`
+	// DevicesEvery is how often NVIDIA devices are looked at, where there are any; 0 never.
+	DevicesEvery time.Duration `yaml:"devices_every"`
 	// Grace is how long a retired model stays loaded for calls that still name it.
 	Grace time.Duration `yaml:"grace"`
 }
@@ -43,6 +45,8 @@ func Default() Config {
 		// One thread a run and one run a core scores more a second than one run on all cores.
 		Threads:  1,
 		Provider: ort.CPU,
+		// A reading takes the driver some milliseconds a device; the page draws minutes.
+		DevicesEvery: 5 * time.Second,
 		// Longer than any call takes between reading which model is live and scoring with it.
 		Grace: 30 * time.Second,
 	}
@@ -64,6 +68,7 @@ func (c *Config) Validate() error {
 	fault(c.Provider != ort.CPU && c.Provider != ort.CUDA, "provider: %q is not cpu or cuda", string(c.Provider))
 	fault(c.Device < 0, "device: %d is negative", c.Device)
 	fault(c.DeviceMemory < 0, "device_memory: %v is negative", int64(c.DeviceMemory))
+	fault(c.DevicesEvery < 0 || c.DevicesEvery > 0 && c.DevicesEvery < 100*time.Millisecond, "devices_every: %v is neither 0 nor at least 100ms", c.DevicesEvery)
 	fault(c.Grace < 0, "grace: %v is negative", c.Grace)
 	return errors.Join(errs...)
 }

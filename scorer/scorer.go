@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,8 @@ type Scorer struct {
 	// gate holds a token for each call inside.
 	gate     chan struct{}
 	requests sync.Pool
+	// scored counts the verdicts given, over all models.
+	scored atomic.Uint64
 
 	mu sync.Mutex
 	// idle is the number of workers' places that are free, rows the number of windows queued for all models.
@@ -104,6 +107,7 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 	}
 	if err = r.err; err == nil {
 		q.scores.Add(float64(len(out)))
+		s.scored.Add(uint64(len(out)))
 	} else if ctx.Err() == nil {
 		s.metrics.failures.WithLabelValues(m.Pipeline).Inc()
 	}
@@ -111,6 +115,9 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 	s.requests.Put(r)
 	return err
 }
+
+// Scored returns how many verdicts were given since New.
+func (s *Scorer) Scored() uint64 { return s.scored.Load() }
 
 // enter queues a request at its model and reports whether its caller has a worker's place.
 func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request) (q *queue, lead bool, err error) {

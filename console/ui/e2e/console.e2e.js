@@ -109,7 +109,11 @@ look('the line shows its rates, lag and parts', async () => {
   await until('scores', async () => Number.parseFloat((await figure('score')).replace(',', '')) > 100);
   await until('rows stored', async () => Number.parseFloat((await figure('store')).replace(',', '')) > 100);
   assert.equal(await page.locator('.part.ready').count(), 4);
-  assert.equal(await page.locator('table.table tbody tr').count(), 2);
+  assert.equal(await page.locator('.panel:has(h2:text-is("Pipelines")) tbody tr').count(), 2);
+  const devices = page.locator('[data-panel=devices] tbody tr');
+  assert.match(await devices.nth(0).innerText(), /62 ?%[^]*58 W[^]*71 °C[^]*power limit/);
+  assert.match(await devices.nth(1).innerText(), /fallen off the bus/);
+  assert.match(await page.locator('[data-panel=devices] h2').innerText(), /0\.42 J for 1,000 scores/);
   // The course of the rate is drawn and grows.
   const course = () => page.locator('[data-stage=ingest] .spark-line').getAttribute('d');
   const before = await course();

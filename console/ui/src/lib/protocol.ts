@@ -20,6 +20,19 @@ export interface Component {
   detail?: string;
 }
 
+/** An accelerator; a number that it does not tell is -1. */
+export interface Device {
+  index: number;
+  name: string;
+  utilization: number;
+  memory_used: number;
+  memory_total: number;
+  power: number;
+  temperature: number;
+  throttled: string[];
+  fault?: string;
+}
+
 export interface Status {
   version: string;
   started: string;
@@ -28,6 +41,7 @@ export interface Status {
   addresses: Record<string, string>;
   components: Component[];
   pipelines: Pipeline[];
+  devices?: Device[];
   risk_watch: number;
   risk_critical: number;
   dead_letters?: Record<string, Record<string, number>>;

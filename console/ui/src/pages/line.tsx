@@ -10,6 +10,7 @@ import { Fleet, type Asset } from '../state/fleet.ts';
 import { latest, past, pipelines, status, ticks, times, worst, worstPast } from '../state/line.ts';
 import { now } from '../state/feed.ts';
 import { progress, remaining, runState, running, runs } from '../state/training.ts';
+import { Devices } from '../parts/devices.tsx';
 import { Chart, type Draw, type Line } from '../parts/chart.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { RiskBar } from '../parts/risk.tsx';
@@ -87,6 +88,7 @@ export function LinePage() {
           </table>
         </div>
       </section>
+      <Devices list={s.devices ?? []} />
       <section class="charts lower">
         <Course title="Scores/s" lines={s.pipelines.map((p, i) => ({ name: p.name, color: lineColors[i % lineColors.length]! }))}
           columns={() => s.pipelines.map((p) => past(p.name, 'scores'))} />
