@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka deps-gpu test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -29,6 +29,10 @@ console/ui/node_modules/.complete: console/ui/package-lock.json
 
 deps-browser: ## Chromium for the console's tests, from the system's package manager
 	@sh deploy/libs/browser.sh
+
+deps-gpu: lib/gpu/.complete ## ONNX Runtime for CUDA 13 and NVIDIA's libraries, 1.4 GB from PyPI
+lib/gpu/.complete: deploy/libs/gpu.txt deploy/libs/fetch-gpu.sh
+	@sh deploy/libs/fetch-gpu.sh lib/gpu
 
 deps-kafka: ## Apache Kafka from Maven Central, for the tests against a real broker
 	@sh deploy/kafka/fetch.sh lib/kafka

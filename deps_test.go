@@ -44,7 +44,7 @@ var foreign = map[string][]string{
 	"github.com/yalue/onnxruntime_go":     {"model", "bench"},
 	"github.com/NVIDIA/go-nvml":           {"scorer", "bench"},
 	"github.com/gorilla/websocket":        {"console", "bench"},
-	"github.com/ebitengine/purego":        {"sinks/clickhouse"},
+	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model"},
 	"google.golang.org/protobuf":          {"model"},
 	"github.com/alecthomas/kong":          {"."},
 	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "console", "bench", "."},

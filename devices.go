@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -38,4 +40,25 @@ func watchDevices(cfg *Config, judge *scorer.Scorer, board *statusBoard, log *sl
 		return out
 	})
 	return w, nil
+}
+
+// wantsCUDA tells whether anything is to run on an NVIDIA device.
+func (c *Config) wantsCUDA() bool {
+	for i := range c.Pipelines {
+		if m := c.Pipelines[i].Model; m != nil && m.Provider == ort.CUDA {
+			return true
+		}
+	}
+	return c.Scorer.Provider == ort.CUDA
+}
+
+// runtime returns the path of ONNX Runtime: of its build for CUDA if that is wanted and was fetched (make deps-gpu).
+func (c *Config) runtime() string {
+	if c.wantsCUDA() {
+		name := c.library(filepath.Join("gpu", "libonnxruntime.so"))
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+	}
+	return c.library("libonnxruntime.so")
 }

@@ -92,11 +92,19 @@ func (c *doctorCommand) examine(ctx context.Context) []finding {
 		return "none runs on " + cfg.Data, nil
 	})
 	look("onnx runtime", func() (string, error) {
-		if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil {
+		if err := ort.Open(cfg.runtime()); err != nil {
 			return "", err
 		}
 		return ort.Version(), nil
 	})
+	if cfg.wantsCUDA() {
+		look("cuda", func() (string, error) {
+			if err := ort.Probe(ort.Options{Provider: ort.CUDA, Device: cfg.Scorer.Device}); err != nil {
+				return "", fmt.Errorf("models will run on the CPU: %w", err)
+			}
+			return fmt.Sprintf("device %d computes", cfg.Scorer.Device), nil
+		})
+	}
 	look("data folder", func() (string, error) { return dataFolder(cfg.Data) })
 	look("memory", memory)
 	if cfg.embeddedClickHouse() {

@@ -120,7 +120,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(screen.Close)
 
-	if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil { // what runs models
+	if err := ort.Open(cfg.runtime()); err != nil { // what runs models
 		return environment(err)
 	}
 	intakeAt := cfg.Kafka

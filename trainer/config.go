@@ -7,6 +7,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/model/ort"
 	"andon/trainer/fit"
 )
 
@@ -51,6 +52,10 @@ type Spec struct {
 	Network string `yaml:"network"`
 	Hidden  int    `yaml:"hidden"`
 	Layers  int    `yaml:"layers"`
+
+	// Provider is where it is trained, cpu or cuda; Device is the number of the CUDA device.
+	Provider ort.Provider `yaml:"provider"`
+	Device   int          `yaml:"device"`
 
 	Epochs       int     `yaml:"epochs"`
 	Batch        int     `yaml:"batch"`
@@ -147,12 +152,14 @@ func (s *Spec) Validate() error {
 	f.check(s.Hidden >= 1 && s.Hidden <= 1024, "hidden", s.Hidden, "between 1 and 1024")
 	f.check(s.Layers >= 1 && s.Layers <= 8, "layers", s.Layers, "between 1 and 8")
 	f.check(s.Validation > 0 && s.Validation < 1, "validation", s.Validation, "between 0 and 1")
+	f.check(s.Provider == "" || s.Provider == ort.CPU || s.Provider == ort.CUDA, "provider", string(s.Provider), "cpu or cuda")
+	f.check(s.Device >= 0, "device", s.Device, "0 or more")
 	return errors.Join(append(f, s.fit().Validate())...)
 }
 
 func (s *Spec) fit() fit.Config {
 	return fit.Config{Epochs: s.Epochs, Batch: s.Batch, LearningRate: s.LearningRate, Decay: s.Decay, Clip: s.Clip, Dropout: s.Dropout,
-		Average: s.Average, Patience: s.Patience, Shards: s.Shards, Seed: s.Seed}
+		Average: s.Average, Patience: s.Patience, Shards: s.Shards, Seed: s.Seed, Provider: s.Provider, Device: s.Device}
 }
 
 type faults []error

@@ -61,6 +61,9 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	if err != nil {
 		return nil, err
 	}
+	if trained.Fallback != nil {
+		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", trained.Fallback)
+	}
 	meta.Lineage.Seconds = time.Since(began).Seconds()
 	m, err := model.Seal(file, meta)
 	if err != nil {

@@ -20,6 +20,8 @@ var ErrNotOpen = errors.New("ONNX Runtime is not loaded: call ort.Open first")
 var library struct {
 	sync.Mutex
 	path string
+	// cuda is why libraries of CUDA beside it could not be loaded.
+	cuda error
 }
 
 // Open loads ONNX Runtime from a file. It may be called again with the same file, which does nothing; another file is an error, since the library
@@ -45,6 +47,7 @@ func Open(path string) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("load ONNX Runtime: %s is not a file: set the path of libonnxruntime.so itself", path)
 	}
+	library.cuda = loadCUDA(filepath.Dir(path)) // a CUDA session tells of it; the CPU needs none of them
 	onnx.SetSharedLibraryPath(path)
 	// Every error also comes back as a value; the library's own lines on standard error would say it twice.
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {

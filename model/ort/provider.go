@@ -1,8 +1,10 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	onnx "github.com/yalue/onnxruntime_go"
 )
@@ -28,7 +30,7 @@ func appendProvider(so *onnx.SessionOptions, o *Options) error {
 	}
 	cuda, err := onnx.NewCUDAProviderOptions()
 	if err != nil {
-		return fmt.Errorf("use CUDA: this build of ONNX Runtime has no CUDA: %w", cause(err))
+		return fmt.Errorf("use CUDA: this build of ONNX Runtime has no CUDA, make deps-gpu fetches the one that has: %w", cause(err))
 	}
 	defer cuda.Destroy()
 	settings := map[string]string{"device_id": strconv.Itoa(o.Device)}
@@ -42,4 +44,24 @@ func appendProvider(so *onnx.SessionOptions, o *Options) error {
 		return fmt.Errorf("use CUDA device %d: %w", o.Device, cause(err))
 	}
 	return nil
+}
+
+// missing says what to do about an error, and adds what may have caused it: libraries of CUDA that are there and could not be loaded.
+func missing(err error) error {
+	for part, advice := range map[string]string{
+		"libonnxruntime_providers_shared.so: cannot open": "this build of ONNX Runtime has no CUDA, make deps-gpu fetches the one that has",
+		"libonnxruntime_providers_cuda.so: cannot open":   "this build of ONNX Runtime has no CUDA, make deps-gpu fetches the one that has",
+		"libcuda.so.1: cannot open":                       "the NVIDIA driver is not installed",
+		"CUDA failure 35":                                 "the NVIDIA driver is older than CUDA 13 needs: install version 580 or newer",
+		"CUDA failure 100":                                "the NVIDIA driver finds no device",
+		"CUDA failure 101":                                "there is no device of that number: andon doctor and nvidia-smi list them",
+	} {
+		if strings.Contains(err.Error(), part) {
+			err = fmt.Errorf("%s (%w)", advice, err)
+			break
+		}
+	}
+	library.Lock()
+	defer library.Unlock()
+	return errors.Join(err, library.cuda)
 }

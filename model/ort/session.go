@@ -76,7 +76,7 @@ func NewSession(file []byte, o Options) (*Session, error) {
 	s := &Session{inputs: inputs, outputs: outputs}
 	err = s.open(file, &o)
 	if err != nil && o.Provider == CUDA {
-		s.fallback = err
+		s.fallback = missing(err)
 		o.Provider = CPU
 		err = s.open(file, &o)
 	}

@@ -3,6 +3,8 @@ package fit
 import (
 	"errors"
 	"fmt"
+
+	"andon/model/ort"
 )
 
 // Config says how a network is trained. The same Config, Network, sets and machine give the same parameters to the bit.
@@ -25,6 +27,16 @@ type Config struct {
 	// depends on the number, not on the timing.
 	Shards int
 	Seed   uint64
+	// Provider is where the steps run, the CPU if it is empty; Device and DeviceMemory (bytes, 0 for no bound) are for CUDA. Where CUDA does not work the CPU is used,
+	// and Trained.Fallback says why.
+	Provider     ort.Provider
+	Device       int
+	DeviceMemory int64
+}
+
+// options are those of every session of a training.
+func (c *Config) options(inputs ...string) ort.Options {
+	return ort.Options{Inputs: inputs, Provider: c.Provider, Device: c.Device, DeviceMemory: c.DeviceMemory}
 }
 
 // Validate reports every fault.

@@ -15,11 +15,11 @@ type forward struct {
 	p       *ort.Tensor[float32]
 }
 
-func newForward(net Network) (*forward, error) {
+func newForward(net Network, c Config) (*forward, error) {
 	g := graph.New()
 	window := g.Input("x", graph.Batch, net.Length, net.Width)
 	params := g.Split(g.Input("p", net.Size()), net.shapes())
-	session, err := ort.NewSession(g.Model("forward", graph.Output{Name: "y", Value: net.predict(g, window, params, nil)}), ort.Options{Inputs: []string{"x", "p"}})
+	session, err := ort.NewSession(g.Model("forward", graph.Output{Name: "y", Value: net.predict(g, window, params, nil)}), c.options("x", "p"))
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (t *Trained) Predict(set *Set) ([]float32, error) {
 	if err := set.Check(); err != nil {
 		return nil, err
 	}
-	f, err := newForward(t.Network)
+	f, err := newForward(t.Network, Config{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strconv"
 
@@ -18,10 +19,12 @@ type stepper struct {
 	shards  []*shard
 	update  *ort.Session
 	// state is p, m, v twice: a step reads one and writes the other.
-	state   [2][3]*ort.Tensor[float32]
-	scalars *ort.Tensor[float32]
-	steps   int
-	closers []func()
+	state [2][3]*ort.Tensor[float32]
+	// fallback is why the steps run on the CPU though another provider was asked for.
+	fallback error
+	scalars  *ort.Tensor[float32]
+	steps    int
+	closers  []func()
 }
 
 // shard is the part of a batch that one goroutine works on.
@@ -55,7 +58,7 @@ func (s *stepper) open(c Config) error {
 		h := &shard{}
 		s.shards = append(s.shards, h)
 		var err error
-		if h.gradient, err = s.session(file, inputs); err != nil {
+		if h.gradient, err = s.session(file, c.options(inputs...)); err != nil {
 			return err
 		}
 		shapes := map[**ort.Tensor[float32]][]int{&h.x: {rows, s.net.Length, s.net.Width}, &h.y: {rows, 1}, &h.w: {rows, 1}, &h.loss: {},
@@ -77,7 +80,7 @@ func (s *stepper) open(c Config) error {
 		names = append(names, "g"+strconv.Itoa(i))
 	}
 	var err error
-	if s.update, err = s.session(s.updateGraph(c.Shards), append(names, "p", "m", "v", "scalars")); err != nil {
+	if s.update, err = s.session(s.updateGraph(c.Shards), c.options(append(names, "p", "m", "v", "scalars")...)); err != nil {
 		return err
 	}
 	for i := range s.state {
@@ -91,10 +94,11 @@ func (s *stepper) open(c Config) error {
 	return err
 }
 
-func (s *stepper) session(file []byte, inputs []string) (*ort.Session, error) {
-	session, err := ort.NewSession(file, ort.Options{Inputs: inputs})
+func (s *stepper) session(file []byte, o ort.Options) (*ort.Session, error) {
+	session, err := ort.NewSession(file, o)
 	if err == nil {
 		s.closers = append(s.closers, session.Close)
+		s.fallback = errors.Join(session.Fallback(), s.fallback)
 	}
 	return session, err
 }

@@ -27,6 +27,8 @@ type Trained struct {
 	// ValLoss is the best epoch's, and Steps the number of optimiser steps in all.
 	ValLoss float64
 	Steps   int
+	// Fallback is why it ran on the CPU though Config named another provider; nil otherwise.
+	Fallback error
 }
 
 // ErrDiverged is the error of a training whose loss is no number any more.
@@ -52,7 +54,7 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 		return nil, err
 	}
 	defer step.close()
-	eval, err := newForward(net)
+	eval, err := newForward(net, c)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 	}
 	perEpoch := (train.Len() + c.Batch - 1) / c.Batch
 	mean := average{weight: c.Average, params: slices.Clone(step.params())}
-	best := &Trained{Network: net, ValLoss: math.Inf(1)}
+	best := &Trained{Network: net, ValLoss: math.Inf(1), Fallback: step.fallback}
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		began, sum := time.Now(), 0.0
