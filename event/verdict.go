@@ -6,6 +6,15 @@ type Verdict struct {
 	Value float32
 	// Risk is between 0 (nothing to see) and 1 (pull the cord); assets are ranked by it.
 	Risk float32
+	Run
+}
+
+// Run is how a verdict came about: one run of the model over windows of one or more callers. It is not the same when the same window is scored again.
+type Run struct {
+	// Batch is the number of windows in the run.
+	Batch uint32
+	// Queue is from the scorer's call to the start of the run, Compute the time of the whole run, both in nanoseconds.
+	Queue, Compute int64
 }
 
 // Score is a Verdict with all that is needed to find its cause again.
@@ -20,7 +29,7 @@ type Score struct {
 	// Position is the record that completed the window.
 	Position
 	// Latency is from the arrival of that record to the verdict, nanoseconds; ScoredAt is the verdict's wall-clock time, Unix nanoseconds. Two
-	// runs over the same records differ in these two fields and in nothing else.
+	// passes over the same records differ in these two fields, in Run, and in the last bits of the Verdict, which go with the size of the run.
 	Latency  int64
 	ScoredAt int64
 }

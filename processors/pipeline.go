@@ -124,7 +124,7 @@ func (p *Pipeline) full() bool {
 func (p *Pipeline) bytes() int {
 	b := &p.block
 	// The sizes of a row's other columns, and of a score with its strings shared.
-	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + len(b.Scores)*144 + len(b.Labels)*128 + p.letterBytes
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + len(b.Scores)*168 + len(b.Labels)*128 + p.letterBytes
 }
 
 // fold takes rows that are stored already into the state.

@@ -264,11 +264,14 @@ func (s *Scorer) run(b *batch) error {
 	if err := b.slot.run(b.n); err != nil {
 		return err
 	}
+	took := time.Since(start)
 	at = 0
 	for i := range b.parts {
 		p := &b.parts[i]
+		how := event.Run{Batch: uint32(b.n), Queue: int64(start.Sub(p.r.arrived)), Compute: int64(took)}
 		for row := p.at; row < p.at+p.n; row++ {
 			v := b.verdict(at)
+			v.Run = how
 			if !finite(v) && p.err == nil {
 				p.err = fmt.Errorf("window %d of %d: value %v, risk %v: not finite", row, len(p.r.out), v.Value, v.Risk)
 			}
@@ -277,7 +280,7 @@ func (s *Scorer) run(b *batch) error {
 		}
 	}
 	s.metrics.batch.Observe(float64(b.n))
-	s.metrics.compute.Observe(time.Since(start).Seconds())
+	s.metrics.compute.Observe(took.Seconds())
 	return nil
 }
 

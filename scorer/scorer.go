@@ -60,7 +60,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Scorer {
 		requests: sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}}
 }
 
-// Score fills out with the verdicts of len(out) windows, row-major [len(out), Length, Width], and blocks until all are there. Both slices are the caller's again
+// Score fills out with the verdicts of len(out) windows, row-major [len(out), Length, Width], each with the run that it came from, and blocks until all are there. Both slices are the caller's again
 // when it returns. A model that was not loaded is loaded first. After an error out is undefined; when a verdict is not finite the error names its row.
 // When ctx ends, windows that no run has taken yet are dropped and its error is returned.
 func (s *Scorer) Score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error {

@@ -152,6 +152,32 @@ func TestScoreEqualsSession(t *testing.T) {
 	}
 }
 
+// Each verdict names the run that it came from.
+func TestVerdictsNameTheirRun(t *testing.T) {
+	orttest.Open(t)
+	m := seal(t, orttest.Sum(1, 1, 0), 1, 1)
+	s := start(t, func(c *Config) { c.Workers, c.MaxBatch = 1, 2 })
+	if err := s.Load(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	release := hold(s)
+	out, done := make([]event.Verdict, 5), make(chan error)
+	go func() { done <- s.Score(t.Context(), m, make([]float32, 5), out) }()
+	queued(t, s, 5)
+	const held = 20 * time.Millisecond
+	time.Sleep(held)
+	release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for i, batch := range []uint32{2, 2, 2, 2, 1} {
+		v := out[i].Run
+		if v.Batch != batch || v.Compute <= 0 || v.Queue < int64(held) || i > 0 && v.Queue < out[i-1].Queue || i == 4 && v.Queue < out[0].Queue+out[0].Compute {
+			t.Errorf("window %d: %+v after %+v", i, v, out[0].Run)
+		}
+	}
+}
+
 // Many callers of many sizes must each get the verdicts of their own windows, whatever shares a run with them.
 func TestConcurrentCallers(t *testing.T) {
 	orttest.Open(t)

@@ -222,7 +222,7 @@ func makeBlock(pipeline string, partition int32, first int64, n, assets int, sig
 			values[i] = math.Round(100*(float64(i)*10+rng.NormFloat64())) / 100
 		}
 		b.Readings.Append(&event.Row{Asset: asset, Time: at, Offset: o, Values: values}, event.StatusOK)
-		b.Scores = append(b.Scores, event.Score{Verdict: event.Verdict{Value: float32(n), Risk: float32(o%1000) / 1000}, Pipeline: pipeline, Asset: asset,
+		b.Scores = append(b.Scores, event.Score{Verdict: event.Verdict{Value: float32(n), Risk: float32(o%1000) / 1000, Run: event.Run{Batch: 32, Queue: 2e4 + o%1000, Compute: 8e5}}, Pipeline: pipeline, Asset: asset,
 			Start: at - 29*hour, End: at + hour, Version: "0123456789ab", Position: pos, Latency: 1e6, ScoredAt: time.Now().UnixNano()})
 	}
 	last := event.Position{Topic: b.Topic, Partition: partition, Offset: b.Next - 1}

@@ -47,7 +47,7 @@ func TestSchemaFile(t *testing.T) {
 	equal(t, "columns without a comment", ask(t, s, `SELECT table, name FROM system.columns WHERE database = 'andon' AND comment = ''
 		AND table IN (SELECT name FROM system.tables WHERE database = 'andon' AND engine != 'View')`), "")
 	equal(t, "tables and views without a comment", ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' AND comment = ''"), "")
-	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), "1 0001_tables\n2 0002_views\n3 0003_filtered\n4 0004_dead_letter_replays")
+	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), "1 0001_tables\n2 0002_views\n3 0003_filtered\n4 0004_dead_letter_replays\n5 0005_runs")
 }
 
 func TestMigrate(t *testing.T) {

@@ -22,7 +22,7 @@ func TestRoundTrip(t *testing.T) {
 	b.Readings.Signals = []string{"a", "b'\\", "ü"}
 	b.Readings.Append(&event.Row{Asset: "x", Time: at, Offset: 5, Values: []float64{1, math.NaN(), math.Inf(1)}}, event.StatusOK)
 	b.Readings.Append(&event.Row{Asset: "y\x00\xff", Time: origin, Offset: 6, Values: []float64{-0.1, math.MaxFloat64, 5e-324}}, event.StatusDuplicate)
-	b.Scores = []event.Score{{Verdict: event.Verdict{Value: -1.5, Risk: 0.3}, Pipeline: b.Pipeline, Asset: "x", Start: at, End: at + 1000, Version: "v",
+	b.Scores = []event.Score{{Verdict: event.Verdict{Value: -1.5, Risk: 0.3, Run: event.Run{Batch: 65536, Queue: math.MaxInt64, Compute: 7}}, Pipeline: b.Pipeline, Asset: "x", Start: at, End: at + 1000, Version: "v",
 		Position: pos(5), Latency: math.MaxInt64, ScoredAt: origin}}
 	b.Labels = []event.Label{{Position: pos(7), Pipeline: "round trip labels", Asset: "x", Time: at, Kind: "failure", Value: math.NaN()},
 		{Position: pos(8), Pipeline: "round trip labels", Asset: "", Time: origin, Kind: "hours", Value: 12}}
@@ -37,8 +37,8 @@ func TestRoundTrip(t *testing.T) {
 		abs(dateDiff('second', _stored, now64(3))) < 60 FROM readings WHERE pipeline = 'round trip' ORDER BY _offset`),
 		`x 1950-01-18T00:00:00.123456Z a,b'\,ü [1 <nil> <nil>] 1 1 ok t 3 5 1
 7900FF 2020-01-01T00:00:00Z a,b'\,ü [-0.1 1.7976931348623157e+308 5e-324] 0 0 duplicate t 3 6 1`)
-	equal(t, "scores", ask(t, s, `SELECT asset, start, end, value, risk, version, latency_ns, scored_at, _topic, _partition, _offset FROM scores WHERE pipeline = 'round trip'`),
-		`x 1950-01-18T00:00:00.123456Z 1950-01-18T00:00:00.123457Z -1.5 0.3 v 9223372036854775807 2020-01-01T00:00:00Z t 3 5`)
+	equal(t, "scores", ask(t, s, `SELECT asset, start, end, value, risk, version, latency_ns, scored_at, batch, queue_ns, compute_ns, _topic, _partition, _offset FROM scores WHERE pipeline = 'round trip'`),
+		`x 1950-01-18T00:00:00.123456Z 1950-01-18T00:00:00.123457Z -1.5 0.3 v 9223372036854775807 2020-01-01T00:00:00Z 65536 9223372036854775807 7 t 3 5`)
 	equal(t, "labels", ask(t, s, `SELECT asset, time, label, value, _topic, _partition, _offset FROM labels WHERE pipeline = 'round trip labels' ORDER BY _offset`),
 		`x 1950-01-18T00:00:00.123456Z failure <nil> t 3 7
  2020-01-01T00:00:00Z hours 12 t 3 8`)

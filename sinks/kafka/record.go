@@ -86,12 +86,13 @@ func clip(s string, n int) string {
 // score is the record of a score: the asset is the key, and the value is flat JSON,
 //
 //	{"pipeline":"compressors","asset":"compressor-017","start":"2020-01-01T00:00:00Z","end":"2020-01-02T06:00:00Z","value":87.5,"risk":0.12,
-//	 "version":"…","topic":"fleet.compressors","partition":3,"offset":1842,"latency_ms":4.2}
+//	 "version":"…","topic":"fleet.compressors","partition":3,"offset":1842,"latency_ms":4.2,"batch":32,"queue_ms":0.12,"compute_ms":0.8}
 //
 // start and end bound the window in event time; value is in the model's unit (null if it is not a finite number) and risk between 0 and 1; topic,
-// partition and offset are of the record that completed the window; latency_ms is from that record's arrival to the verdict.
+// partition and offset are of the record that completed the window; latency_ms is from that record's arrival to the verdict;
+// batch is the number of windows in the run of the model that gave it, queue_ms how long the window waited for the run, compute_ms how long the run took.
 func score(topic string, s *event.Score) *kgo.Record {
-	v := make([]byte, 0, 256+len(s.Pipeline)+len(s.Asset)+len(s.Version)+len(s.Topic))
+	v := make([]byte, 0, 320+len(s.Pipeline)+len(s.Asset)+len(s.Version)+len(s.Topic))
 	v = appendString(append(v, `{"pipeline":`...), s.Pipeline)
 	v = appendString(append(v, `,"asset":`...), s.Asset)
 	v = appendTime(append(v, `,"start":`...), s.Start)
@@ -102,7 +103,10 @@ func score(topic string, s *event.Score) *kgo.Record {
 	v = appendString(append(v, `,"topic":`...), s.Topic)
 	v = strconv.AppendInt(append(v, `,"partition":`...), int64(s.Partition), 10)
 	v = strconv.AppendInt(append(v, `,"offset":`...), s.Offset, 10)
-	v = appendFloat(append(v, `,"latency_ms":`...), math.Round(float64(s.Latency)/1e3)/1e3, 64)
+	v = appendMillis(append(v, `,"latency_ms":`...), s.Latency)
+	v = strconv.AppendUint(append(v, `,"batch":`...), uint64(s.Batch), 10)
+	v = appendMillis(append(v, `,"queue_ms":`...), s.Queue)
+	v = appendMillis(append(v, `,"compute_ms":`...), s.Compute)
 	v = append(v, '}')
 	return &kgo.Record{Topic: topic, Key: []byte(s.Asset), Value: v, Headers: position(s.Position, s.Pipeline)}
 }
@@ -110,6 +114,11 @@ func score(topic string, s *event.Score) *kgo.Record {
 func appendTime(dst []byte, nanos int64) []byte {
 	dst = time.Unix(0, nanos).UTC().AppendFormat(append(dst, '"'), time.RFC3339Nano)
 	return append(dst, '"')
+}
+
+// appendMillis writes nanoseconds as milliseconds, to the microsecond.
+func appendMillis(dst []byte, nanos int64) []byte {
+	return appendFloat(dst, math.Round(float64(nanos)/1e3)/1e3, 64)
 }
 
 func appendFloat(dst []byte, f float64, bits int) []byte {

@@ -77,11 +77,11 @@ func TestDeadLetterFits(t *testing.T) {
 }
 
 func TestScoreRecord(t *testing.T) {
-	s := event.Score{Verdict: event.Verdict{Value: 87.5, Risk: 0.12}, Pipeline: "compressors", Asset: "compressor-017", Start: 1577836800e9, End: 1577944800e9 + 5e8,
+	s := event.Score{Verdict: event.Verdict{Value: 87.5, Risk: 0.12, Run: event.Run{Batch: 32, Queue: 120_400, Compute: 800_000}}, Pipeline: "compressors", Asset: "compressor-017", Start: 1577836800e9, End: 1577944800e9 + 5e8,
 		Version: "v1", Position: event.Position{Topic: "fleet.compressors", Partition: 3, Offset: 1842}, Latency: 4_200_400, ScoredAt: 1}
 	r := score("scores", &s)
 	want := `{"pipeline":"compressors","asset":"compressor-017","start":"2020-01-01T00:00:00Z","end":"2020-01-02T06:00:00.5Z","value":87.5,"risk":0.12,` +
-		`"version":"v1","topic":"fleet.compressors","partition":3,"offset":1842,"latency_ms":4.2}`
+		`"version":"v1","topic":"fleet.compressors","partition":3,"offset":1842,"latency_ms":4.2,"batch":32,"queue_ms":0.12,"compute_ms":0.8}`
 	if string(r.Value) != want || string(r.Key) != "compressor-017" || r.Topic != "scores" {
 		t.Errorf("%s: %s\nwant %s", r.Key, r.Value, want)
 	}
