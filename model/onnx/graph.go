@@ -47,6 +47,10 @@ type Graph struct {
 	name                          string
 	nodes, inits, inputs, outputs [][]byte
 	fresh                         int
+
+	// What an embedded file brings; see Embed.
+	ir                        int64
+	opsets, functions, sparse [][]byte
 }
 
 // NewGraph returns an empty graph; every name that it makes up starts with name.
@@ -136,6 +140,9 @@ func (g *Graph) encode() []byte {
 	for _, n := range g.inits {
 		b = appendBytes(b, graphInit, n)
 	}
+	for _, n := range g.sparse {
+		b = appendBytes(b, graphSparse, n)
+	}
 	for _, n := range g.inputs {
 		b = appendBytes(b, graphInput, n)
 	}
@@ -147,14 +154,40 @@ func (g *Graph) encode() []byte {
 
 // Model returns the graph as a whole ONNX file.
 func (g *Graph) Model() []byte {
-	var set []byte
-	set = appendString(set, opsetDomain, "")
-	set = appendInt(set, opsetVersion, Opset)
+	opsets := g.opsets
+	if !hasPlainDomain(opsets) {
+		var set []byte
+		set = appendString(set, opsetDomain, "")
+		opsets = append(opsets[:len(opsets):len(opsets)], appendInt(set, opsetVersion, Opset))
+	}
 	var b []byte
-	b = appendInt(b, modelIR, IRVersion)
+	b = appendInt(b, modelIR, max(IRVersion, g.ir))
 	b = appendString(b, modelProducer, "andon")
 	b = appendBytes(b, modelGraph, g.encode())
-	return appendBytes(b, modelOpset, set)
+	for _, s := range opsets {
+		b = appendBytes(b, modelOpset, s)
+	}
+	for _, f := range g.functions {
+		b = appendBytes(b, modelFunctions, f)
+	}
+	return b
+}
+
+// hasPlainDomain reports whether one of the operator sets is ONNX's own.
+func hasPlainDomain(opsets [][]byte) bool {
+	for _, s := range opsets {
+		domain := ""
+		_ = fields(s, func(n protowire.Number, v []byte) error { // it was read before
+			if n == opsetDomain {
+				domain = string(v)
+			}
+			return nil
+		})
+		if plainDomain(domain) == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // Attr is one attribute of a node, ready to be written.

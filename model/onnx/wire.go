@@ -4,37 +4,53 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // Field numbers of onnx.proto, by message.
 const (
-	modelIR       = 1
-	modelProducer = 2
-	modelGraph    = 7
-	modelOpset    = 8
+	modelIR              = 1
+	modelProducer        = 2
+	modelProducerVersion = 3
+	modelGraph           = 7
+	modelOpset           = 8
+	modelFunctions       = 25
 
 	opsetDomain  = 1
 	opsetVersion = 2
 
-	graphNode   = 1
-	graphName   = 2
-	graphInit   = 5
-	graphInput  = 11
-	graphOutput = 12
+	graphNode      = 1
+	graphName      = 2
+	graphInit      = 5
+	graphInput     = 11
+	graphOutput    = 12
+	graphValueInfo = 13
+	graphSparse    = 15
+
+	functionName   = 1
+	functionNode   = 7
+	functionDomain = 10
 
 	nodeInput  = 1
 	nodeOutput = 2
 	nodeOp     = 4
 	nodeAttr   = 5
+	nodeDomain = 7
 
-	attrName   = 1
-	attrFloat  = 2
-	attrInt    = 3
-	attrString = 4
-	attrGraph  = 6
-	attrInts   = 8
-	attrType   = 20
+	attrName    = 1
+	attrFloat   = 2
+	attrInt     = 3
+	attrString  = 4
+	attrTensor  = 5
+	attrGraph   = 6
+	attrInts    = 8
+	attrTensors = 10
+	attrGraphs  = 11
+	attrType    = 20
 
-	tensorDims = 1
-	tensorType = 2
-	tensorName = 8
-	tensorRaw  = 9
+	tensorDims     = 1
+	tensorType     = 2
+	tensorName     = 8
+	tensorRaw      = 9
+	tensorExternal = 13
+	tensorLocation = 14
+
+	sparseValues = 1
 
 	valueName       = 1
 	valueType       = 2
