@@ -21,6 +21,8 @@ const (
 	RemainingLife Task = "remaining-life"
 	// Anomaly: value is the forecast's error in standard deviations of the training errors, risk its size between 0 and 1.
 	Anomaly Task = "anomaly"
+	// Score: value and risk are what the file gives, risk between 0 and 1; how to train one is not our knowledge.
+	Score Task = "score"
 )
 
 // The names of the tensors of a scoring model: Input is float32 [batch, length, channels]; Value and Risk are float32 [batch, 1].
@@ -48,14 +50,29 @@ type Meta struct {
 type Lineage struct {
 	Run string `json:"run"`
 	// Query is the ClickHouse query that gave the training rows; Digest is the SHA-256 of the windows and targets it became.
-	Query   string    `json:"query,omitempty"`
-	Digest  string    `json:"digest,omitempty"`
-	Windows int       `json:"windows,omitempty"`
-	Assets  int       `json:"assets,omitempty"`
-	Seed    uint64    `json:"seed"`
+	Query   string `json:"query,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+	Windows int    `json:"windows,omitempty"`
+	Assets  int    `json:"assets,omitempty"`
+	Seed    uint64 `json:"seed"`
+	// Code is the version of the program that made the file.
 	Code    string    `json:"code,omitempty"`
 	Trained time.Time `json:"trained"`
-	Seconds float64   `json:"seconds,omitempty"`
+	// Seconds is how long making it took, CPUSeconds what the process spent meanwhile, all its threads together.
+	Seconds    float64 `json:"seconds,omitempty"`
+	CPUSeconds float64 `json:"cpu_seconds,omitempty"`
+	// Offsets are the positions in the log between which the training rows were, by topic and partition.
+	Offsets []Offsets `json:"offsets,omitempty"`
+	// Source is the SHA-256 of the file that was pushed, where the model was rewritten from it.
+	Source string `json:"source,omitempty"`
+}
+
+// Offsets is a range of a partition, [First, Next).
+type Offsets struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	First     int64  `json:"first"`
+	Next      int64  `json:"next"`
 }
 
 // Model is one immutable version.
