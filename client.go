@@ -29,35 +29,41 @@ func call(ctx context.Context, method, url string, in, out any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	data, err := send(ctx, method, url, "application/json", body)
+	if err != nil || out == nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(out)
+}
+
+// send sends one request and returns what was answered.
+func send(ctx context.Context, method, url, kind string, body io.Reader) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return usage(err)
+		return nil, usage(err)
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return environment(fmt.Errorf("the appliance does not answer; is it still running? %w", err))
+		return nil, environment(fmt.Errorf("the appliance does not answer; is it still running? %w", err))
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		return environment(fmt.Errorf("read the appliance's answer: %w", err))
+		return nil, environment(fmt.Errorf("read the appliance's answer: %w", err))
 	}
 	if res.StatusCode/100 != 2 {
 		var said struct {
 			Error string `json:"error"`
 		}
 		if json.Unmarshal(data, &said) == nil && said.Error != "" {
-			return fmt.Errorf("%s", said.Error)
+			return nil, fmt.Errorf("%s", said.Error)
 		}
-		return fmt.Errorf("%s %s: %s: %s", method, url, res.Status, bytes.TrimSpace(data))
+		return nil, fmt.Errorf("%s %s: %s: %s", method, url, res.Status, bytes.TrimSpace(data))
 	}
-	if out == nil {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	return d.Decode(out)
+	return data, nil
 }
 
 // printTable writes a table for people: columns aligned, one line a row.

@@ -19,6 +19,7 @@ import (
 	"andon/ingest/broker"
 	"andon/ingest/replay"
 	"andon/model"
+	"andon/model/adopt"
 	"andon/processors"
 	"andon/processors/features"
 	"andon/scorer"
@@ -41,6 +42,7 @@ type Config struct {
 	Flush      processors.Flush  `yaml:"flush"`
 	// Snapshot says when a partition's state is kept whole.
 	Snapshot processors.Snapshot `yaml:"snapshot"`
+	Models   Models              `yaml:"models"`
 	Scorer   scorer.Config       `yaml:"scorer"`
 	Trainer  trainer.Config      `yaml:"trainer"`
 	Console  console.Config      `yaml:"console"`
@@ -55,6 +57,13 @@ type Config struct {
 type Log struct {
 	Level  slog.Level `yaml:"level"`
 	Format string     `yaml:"format"` // text or json
+}
+
+// Models says where models are kept and what may be brought.
+type Models struct {
+	// Dir is the registry's folder; empty: models in the data folder.
+	Dir          string `yaml:"dir"`
+	adopt.Limits `yaml:",inline"`
 }
 
 // Topics names the appliance's own topics.
@@ -89,6 +98,7 @@ func defaultConfig() Config {
 		ClickHouse: clickhouse.Default(),
 		Flush:      processors.Default().Flush,
 		Snapshot:   processors.Default().Snapshot,
+		Models:     Models{Limits: adopt.DefaultLimits()},
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
@@ -157,6 +167,7 @@ func (c *Config) Validate() error {
 	if c.Topics.State == "" {
 		errs = append(errs, errors.New("topics.state: name a topic; snapshot.records: 0 keeps no snapshots"))
 	}
+	section("models", c.Models.Limits.Validate())
 	section("scorer", c.Scorer.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("console", c.Console.Validate())
@@ -215,6 +226,14 @@ func (c *Config) embeddedClickHouse() bool { return c.ClickHouse.DSN == "" }
 // path returns a name inside the data folder.
 func (c *Config) path(name ...string) string {
 	return filepath.Join(append([]string{c.Data}, name...)...)
+}
+
+// modelsDir returns the registry's folder.
+func (c *Config) modelsDir() string {
+	if c.Models.Dir != "" {
+		return c.Models.Dir
+	}
+	return c.path("models")
 }
 
 // recipe returns the pipeline's recipe with its signals filled in.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -23,13 +24,14 @@ type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the appliance: broker, ClickHouse, pipelines, scorer, trainer and console."`
 	Replay  replayCommand  `cmd:"" help:"Send recorded data to Kafka at a speed factor, as a real producer."`
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Ask ClickHouse and print a table."`
-	Model   modelCommand   `cmd:"" help:"List and show models."`
+	Model   modelCommand   `cmd:"" help:"The registry: push, pull, list, show, compare, promote and roll back models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"List and show dead letters, and send them again."`
 	Config  configCommand  `cmd:"" help:"Check or print the configuration."`
 	Doctor  doctorCommand  `cmd:"" help:"Look for what would keep the appliance from running, and say what to do."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+	Trial   trialCommand   `cmd:"" hidden:"" help:"Run a model for the first time; started by the appliance itself."`
 	Engine  engineCommand  `cmd:"" hidden:"" passthrough:"" help:"Host ClickHouse's server code; started by the appliance itself."`
 }
 
@@ -52,7 +54,7 @@ func run(args []string, out, talkTo io.Writer) int {
 	var c commands
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("andon"), kong.Description("The cord for models in production: an event-stream appliance that scores, watches and retrains."),
-		kong.Writers(out, talkTo), kong.Exit(func(code int) { exit = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.Writers(out, talkTo), kong.Vars{"user": userName()}, kong.Exit(func(code int) { exit = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		fmt.Fprintln(talkTo, "andon:", err)
 		return exitUsage
@@ -75,6 +77,14 @@ func run(args []string, out, talkTo io.Writer) int {
 		fmt.Fprintln(talkTo, "andon:", strings.TrimSpace(err.Error()))
 	}
 	return exitCode(err)
+}
+
+// userName is who sits at the terminal, for records of who did what.
+func userName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "unknown"
 }
 
 // errSaid is a failure that has been told already.

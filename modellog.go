@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"andon/event"
@@ -26,12 +27,14 @@ type modelLog struct {
 
 func newModelLog(models *model.Registry, store *clickhouse.Store, log *slog.Logger) *modelLog {
 	l := &modelLog{models: models, store: store, log: log, moved: make(chan struct{}, 1), again: 10 * time.Second}
-	models.OnChange(func(model.Move) {
+	wake := func() {
 		select {
 		case l.moved <- struct{}{}:
 		default:
 		}
-	})
+	}
+	models.OnChange(func(model.Move) { wake() })
+	models.OnAdd(func(string, string) { wake() })
 	return l
 }
 
@@ -80,7 +83,16 @@ func (l *modelLog) write(ctx context.Context) error {
 		for _, info := range l.models.List(pipeline) {
 			known[info.Version] = info.Meta
 			if !stored[modelEvent{pipeline, info.Version, "", ""}] {
-				if err := l.store.WriteModel(ctx, modelRow(info.Meta, info.Version, "", info.Added, "registry", "registered")); err != nil {
+				if info.Who == "" {
+					info.Who, info.Why = "registry", "registered"
+				}
+				meta := info.Meta
+				meta.Metrics = maps.Clone(meta.Metrics)
+				if meta.Metrics == nil {
+					meta.Metrics = map[string]float64{}
+				}
+				maps.Copy(meta.Metrics, info.Measured)
+				if err := l.store.WriteModel(ctx, modelRow(meta, info.Version, "", info.Added, info.Who, info.Why)); err != nil {
 					return err
 				}
 			}

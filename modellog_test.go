@@ -77,7 +77,7 @@ func TestModelLog(t *testing.T) {
 			}
 		}
 		if len(l.moved) != 1 {
-			t.Error("a move woke nobody")
+			t.Error("nobody was woken")
 		}
 		table.refuses = 1
 		if err := l.write(t.Context()); err == nil {

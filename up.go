@@ -110,9 +110,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status := &statusBoard{started: started, demo: demo, cfg: cfg}
 	var store *clickhouse.Store // opened below; the console asks it only once it is there
 	var ready atomic.Pointer[clickhouse.Store]
+	desk := newModelDesk(cfg, room("models"), metrics)
 	var again pending
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
 		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
+		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes),
 	}, room("console"))
 	page, err := screen.Listen()
 	if err != nil {
@@ -162,7 +164,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	ready.Store(store)
 	status.set("clickhouse", true, at.ClickHouseNative)
 
-	models, err := model.Open(cfg.path("models")) // what the house remembers
+	models, err := model.Open(cfg.modelsDir()) // what the house remembers
 	if err != nil {
 		return environment(err)
 	}
@@ -177,6 +179,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	} else if devices != nil {
 		undo.add(devices.Close)
 	}
+	desk.open(models)
 	models.Prepare(judge.Load)
 	models.OnChange(func(m model.Move) {
 		if m.From != "" && len(models.Aliases(m.Pipeline, m.From)) == 0 { // a champion that became the shadow stays

@@ -33,6 +33,8 @@ type Console struct {
 	// epoch names this process to clients that reconnect.
 	epoch string
 	page  *page
+	// pushing is held while a model is taken in.
+	pushing sync.Mutex
 
 	mu       sync.Mutex
 	listener net.Listener

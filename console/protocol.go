@@ -36,6 +36,7 @@ const (
 	codeBadRequest = "bad_request"
 	codeNotFound   = "not_found"
 	codeStore      = "store"
+	codeModel      = "model" // a file or a move that is refused
 	codeBusy       = "busy"
 )
 

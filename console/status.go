@@ -28,6 +28,9 @@ type Deps struct {
 	Train func(pipeline string) error
 	// Replay sends dead letters again and tells what became of each; ErrBusy and ErrAsk tell why it did nothing. Nil where nothing can be sent from here.
 	Replay func(ctx context.Context, ask ReplayAsk) (*ReplayAnswer, error)
+	// Models is the registry; nil where there is none. A pushed file may have ModelBytes.
+	Models     Models
+	ModelBytes int64
 	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
 	Ready func() error
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,20 @@ type Move struct {
 	Time     time.Time `json:"time"`
 	// Percent is a canary's share of the assets, more than 0 and at most 100; 0 for the other aliases.
 	Percent float64 `json:"percent,omitempty"`
+	// Rollback tells that the alias went back to where it was before.
+	Rollback bool `json:"rollback,omitempty"`
+}
+
+// same reports whether two records are of one move.
+func (m Move) same(o Move) bool { return m.Alias == o.Alias && m.To == o.To && m.Time.Equal(o.Time) }
+
+// Registration says how a version came into the registry.
+type Registration struct {
+	Who  string    `json:"who"`
+	Why  string    `json:"why"`
+	Time time.Time `json:"time"`
+	// Measured is what the model took when it was tried, as trial_seconds; it depends on the machine, so it is no part of the file.
+	Measured map[string]float64 `json:"measured,omitempty"`
 }
 
 // Info describes one version without its file.
@@ -50,6 +65,10 @@ type Info struct {
 	Bytes   int64
 	Added   time.Time
 	Aliases []Alias
+	// Who, Why and Measured are of its registration.
+	Who      string
+	Why      string
+	Measured map[string]float64 `json:",omitempty"`
 }
 
 type aliasKey struct {
@@ -66,6 +85,7 @@ type pointed struct {
 // Registry keeps models in a folder:
 //
 //	<dir>/<pipeline>/<version>/model.onnx   immutable; checked against the version, which is its digest
+//	<dir>/<pipeline>/<version>/added.json   who registered it, when and why
 //	<dir>/<pipeline>/aliases.json           which version each alias names, and the move that made it so; replaced whole
 //	<dir>/<pipeline>/history.jsonl          every move, one a line, appended
 //
@@ -85,6 +105,7 @@ type Registry struct {
 	mended    map[string]bool // pipelines whose folder holds nothing that a crash left
 	prepare   []func(context.Context, *Model) error
 	onChanges []func(Move)
+	onAdds    []func(pipeline, version string)
 }
 
 // Open reads the registry's folder, or makes it, and changes nothing in it. What is torn, corrupted or missing is left as it lies, skipped, and told by Faults; an error is returned
@@ -115,6 +136,13 @@ func (r *Registry) OnChange(f func(Move)) {
 	r.onChanges = append(r.onChanges, f)
 }
 
+// OnAdd adds a function that is told of every version that is new here. It must be short and must not change the registry.
+func (r *Registry) OnAdd(f func(pipeline, version string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onAdds = append(r.onAdds, f)
+}
+
 // Live returns the champion of a pipeline, or nil. It takes no lock.
 func (r *Registry) Live(pipeline string) *Model { return r.Named(pipeline, Champion) }
 
@@ -131,37 +159,50 @@ func (r *Registry) Canary(pipeline string) (m *Model, percent float64) {
 
 // Add stores a new version durably. A version that is there already is left as it is; adding moves no alias.
 func (r *Registry) Add(m *Model) error {
-	if err := r.add(m); err != nil {
+	return r.Register(context.Background(), m, Registration{Who: "registry", Why: "registered"})
+}
+
+// Register is Add with the record of who did it and why; a zero Time is now.
+func (r *Registry) Register(ctx context.Context, m *Model, reg Registration) error {
+	if err := r.register(ctx, m, reg); err != nil {
 		return fmt.Errorf("add model %s of %s: %w", m.Version, m.Pipeline, err)
 	}
 	return nil
 }
 
-func (r *Registry) add(m *Model) error {
+func (r *Registry) register(ctx context.Context, m *Model, reg Registration) error {
 	if !pipelineName.MatchString(m.Pipeline) {
 		return fmt.Errorf("%q is not a pipeline's name: use letters, digits, dots, dashes and underscores", m.Pipeline)
 	}
 	if v := versionOf(m.ONNX); v != m.Version {
 		return fmt.Errorf("the file's digest gives version %s: the model was changed after it was parsed", v)
 	}
+	if reg.Time.IsZero() {
+		reg.Time = time.Now().UTC().Round(0)
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if _, ok := r.infos[m.Pipeline][m.Version]; ok {
+		r.mu.Unlock()
 		return nil
 	}
-	added, err := r.writeModelLocked(m)
-	if err != nil {
+	if err := r.writeModelLocked(m, reg); err != nil {
+		r.mu.Unlock()
 		return err
 	}
-	r.keepInfoLocked(m, added)
+	r.keepInfoLocked(m, reg)
+	tell := slices.Clone(r.onAdds)
+	r.mu.Unlock()
+	for _, f := range tell {
+		f(m.Pipeline, m.Version)
+	}
 	return nil
 }
 
-func (r *Registry) keepInfoLocked(m *Model, added time.Time) {
+func (r *Registry) keepInfoLocked(m *Model, reg Registration) {
 	if r.infos[m.Pipeline] == nil {
 		r.infos[m.Pipeline] = map[string]Info{}
 	}
-	r.infos[m.Pipeline][m.Version] = Info{Meta: m.Meta, Version: m.Version, Bytes: int64(len(m.ONNX)), Added: added}
+	r.infos[m.Pipeline][m.Version] = Info{Meta: m.Meta, Version: m.Version, Bytes: int64(len(m.ONNX)), Added: reg.Time, Who: reg.Who, Why: reg.Why, Measured: reg.Measured}
 }
 
 // Get reads one version from disk, unless an alias holds it in memory. The error is ErrUnknown, or says what is wrong with the file.
@@ -206,6 +247,41 @@ func (r *Registry) Pipelines() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.infos))
+}
+
+// Find returns the version that begins so, of one pipeline or, where that is empty, of any. The error is ErrUnknown, or tells that there are several.
+func (r *Registry) Find(pipeline, version string) (Info, error) {
+	var found []Info
+	for _, p := range r.Pipelines() {
+		if pipeline != "" && pipeline != p {
+			continue
+		}
+		for _, i := range r.List(p) {
+			if i.Version == version {
+				return i, nil
+			}
+			if version != "" && strings.HasPrefix(i.Version, version) {
+				found = append(found, i)
+			}
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return Info{}, fmt.Errorf("%d models begin with %s: give more digits, or the pipeline", len(found), version)
+	case pipeline == "":
+		return Info{}, fmt.Errorf("model %s: %w", version, ErrUnknown)
+	}
+	return Info{}, fmt.Errorf("model %s of %s: %w", version, pipeline, ErrUnknown)
+}
+
+// Marker returns the move that made an alias what it is; false where it points at nothing.
+func (r *Registry) Marker(pipeline string, alias Alias) (Move, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mv, ok := r.markers[aliasKey{pipeline, alias}]
+	return mv, ok
 }
 
 // Aliases returns the aliases that point at a version.

@@ -15,6 +15,7 @@ import (
 // The names of files in the registry's folder. A temporary file is never read: a crash leaves it, the next writer removes it.
 const (
 	modelFile   = "model.onnx"
+	addedFile   = "added.json"
 	markerFile  = "aliases.json"
 	historyFile = "history.jsonl"
 	tempPrefix  = ".tmp-"
@@ -61,7 +62,7 @@ func (r *Registry) readPipeline(pipeline string, live map[aliasKey]pointed) erro
 			r.faults = append(r.faults, fmt.Errorf("model %s of %s is skipped: %w", e.Name(), pipeline, err))
 			continue
 		}
-		r.keepInfoLocked(m, added)
+		r.keepInfoLocked(m, r.readRegistration(pipeline, m.Version, added))
 		for alias, mv := range markers {
 			if mv.To == m.Version {
 				live[aliasKey{pipeline, alias}] = pointed{m, mv.Percent}
@@ -144,7 +145,7 @@ func (r *Registry) unwrittenLocked(pipeline string, history []Move) []Move {
 	var moves []Move
 	for _, a := range aliases {
 		mv, ok := r.markers[aliasKey{pipeline, a}]
-		if ok && !slices.ContainsFunc(history, func(h Move) bool { return h.Alias == a && h.To == mv.To && h.Time.Equal(mv.Time) }) {
+		if ok && !slices.ContainsFunc(history, mv.same) {
 			moves = append(moves, mv)
 		}
 	}
@@ -174,26 +175,37 @@ func (r *Registry) readModel(pipeline, version string) (*Model, time.Time, error
 	return m, info.ModTime(), nil
 }
 
-func (r *Registry) writeModelLocked(m *Model) (added time.Time, err error) {
+// readRegistration returns who registered a version and when; a folder of before that was kept has the file's own time.
+func (r *Registry) readRegistration(pipeline, version string, modified time.Time) Registration {
+	var reg Registration
+	b, err := os.ReadFile(filepath.Join(r.dir, pipeline, version, addedFile))
+	if err != nil || json.Unmarshal(b, &reg) != nil || reg.Time.IsZero() {
+		return Registration{Time: modified}
+	}
+	return reg
+}
+
+func (r *Registry) writeModelLocked(m *Model, reg Registration) error {
 	if err := r.mendLocked(m.Pipeline); err != nil {
-		return added, err
+		return err
 	}
-	path := filepath.Join(r.dir, m.Pipeline, m.Version, modelFile)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return added, err
+	dir := filepath.Join(r.dir, m.Pipeline, m.Version)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	if err := replace(path, m.ONNX); err != nil {
-		return added, err
+	b, err := json.Marshal(reg)
+	if err != nil {
+		return err
+	}
+	// The model is there once its own file is, so that comes last.
+	if err := replace(filepath.Join(dir, addedFile), append(b, '\n')); err != nil {
+		return err
+	}
+	if err := replace(filepath.Join(dir, modelFile), m.ONNX); err != nil {
+		return err
 	}
 	// The folders may be new too, and a new folder is durable only when its parent is.
-	if err := errors.Join(syncFolder(filepath.Join(r.dir, m.Pipeline)), syncFolder(r.dir)); err != nil {
-		return added, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return added, err
-	}
-	return info.ModTime(), nil
+	return errors.Join(syncFolder(filepath.Join(r.dir, m.Pipeline)), syncFolder(r.dir))
 }
 
 func (r *Registry) writeMarkersLocked(pipeline string, markers map[Alias]Move) error {

@@ -101,7 +101,15 @@ func (s *Store) WriteModel(ctx context.Context, m Model) error {
 	text("lineage", m.Lineage)
 	text("who", m.Who)
 	text("why", m.Why)
-	return s.small(ctx, "models", f)
+	// Every replica of the appliance tells of the same event: the first one's row is the row.
+	token := fmt.Sprintf("model %s %s %s", m.Pipeline, m.Version, m.Alias)
+	if m.Alias != "" {
+		token = fmt.Sprintf("%s %d", token, m.Time)
+	}
+	if _, err := s.insert(ctx, "models", f.rows, s.insertSettings(token), func() *frame { return f }); err != nil {
+		return fmt.Errorf("insert into models: %w", explain(err))
+	}
+	return nil
 }
 
 // RecordMetrics stores what g gathers, every so often, until ctx ends; names that do not start with andon_ are left out. A gathering that cannot be

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"andon/event"
+)
+
+type modelCompare struct {
+	appliance
+	Pipeline string `help:"The pipeline, where several have a version that begins so."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	A        string `arg:"" help:"A version, or its first digits."`
+	B        string `arg:"" help:"Another."`
+}
+
+// seen is what ClickHouse knows of a version's scores.
+type seen struct {
+	Scores      string `json:"scores"`
+	First, Last string
+	MeanRisk    string
+}
+
+func (c *modelCompare) Run(t *talk) error {
+	a, err := c.show(t, c.Pipeline, c.A)
+	if err != nil {
+		return err
+	}
+	b, err := c.show(t, c.Pipeline, c.B)
+	if err != nil {
+		return err
+	}
+	scores := [2]seen{}
+	if at, ok := c.running(); ok {
+		for i, s := range []shownModel{a, b} {
+			if scores[i], err = c.scores(t, at, s); err != nil {
+				return err
+			}
+		}
+	}
+	if c.JSON {
+		return json.NewEncoder(t.out).Encode(map[string]any{"a": a, "b": b, "scores_a": scores[0], "scores_b": scores[1]})
+	}
+	return printTable(t.out, sideBySide(a, b, scores))
+}
+
+// scores counts what a version has said; ClickHouse keeps the counts by minute, so it is cheap.
+func (c *modelCompare) scores(t *talk, at string, s shownModel) (seen, error) {
+	var table event.Table
+	ask := map[string]any{"sql": `SELECT toString(count()), toString(min(scored_at)), toString(max(scored_at)), toString(round(avg(risk), 4)) FROM scores
+		WHERE pipeline = {pipeline:String} AND version = {version:String}`, "params": map[string]string{"pipeline": s.Pipeline, "version": s.Version}}
+	if err := call(t.ctx, "POST", at+"/api/v1/sql", ask, &table); err != nil {
+		return seen{}, err
+	}
+	if len(table.Rows) == 0 || len(table.Rows[0]) < 4 || fmt.Sprint(table.Rows[0][0]) == "0" {
+		return seen{Scores: "0"}, nil
+	}
+	r := table.Rows[0]
+	return seen{fmt.Sprint(r[0]), fmt.Sprint(r[1]), fmt.Sprint(r[2]), fmt.Sprint(r[3])}, nil
+}
+
+// sideBySide is the table for people: a line where the two differ is marked.
+func sideBySide(a, b shownModel, scores [2]seen) *event.Table {
+	table := &event.Table{Columns: []string{"", "differs", a.Version, b.Version}}
+	row := func(name string, va, vb any) {
+		x, y := fmt.Sprint(va), fmt.Sprint(vb)
+		if x == "" && y == "" {
+			return
+		}
+		mark := ""
+		if x != y {
+			mark = "*"
+		}
+		table.Rows = append(table.Rows, []any{name, mark, x, y})
+	}
+	day := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.DateTime)
+	}
+	row("pipeline", a.Pipeline, b.Pipeline)
+	row("alias", aliases(a.Info), aliases(b.Info))
+	row("task", a.Task, b.Task)
+	row("unit", a.Unit, b.Unit)
+	row("horizon", a.Horizon, b.Horizon)
+	row("network", a.Network, b.Network)
+	row("bytes", a.Bytes, b.Bytes)
+	row("nodes", a.Nodes, b.Nodes)
+	row("channels", strings.Join(a.Recipe.Channels(), " "), strings.Join(b.Recipe.Channels(), " "))
+	row("window", fmt.Sprintf("%d x %v", a.Recipe.Length, a.Recipe.Grid), fmt.Sprintf("%d x %v", b.Recipe.Length, b.Recipe.Grid))
+	row("scaled", len(a.Recipe.Scale) > 0, len(b.Recipe.Scale) > 0)
+	row("inputs", strings.Join(a.Inputs, ", "), strings.Join(b.Inputs, ", "))
+	row("outputs", strings.Join(a.Outputs, ", "), strings.Join(b.Outputs, ", "))
+	numbers := func(kind string, x, y map[string]float64) {
+		names := map[string]bool{}
+		for n := range x {
+			names[n] = true
+		}
+		for n := range y {
+			names[n] = true
+		}
+		of := func(m map[string]float64, n string) string {
+			if v, ok := m[n]; ok {
+				return fmt.Sprintf("%.6g", v)
+			}
+			return ""
+		}
+		for _, n := range slices.Sorted(maps.Keys(names)) {
+			row(kind+n, of(x, n), of(y, n))
+		}
+	}
+	numbers("", a.Metrics, b.Metrics)
+	numbers("", a.Measured, b.Measured)
+	la, lb := a.Lineage, b.Lineage
+	row("run", la.Run, lb.Run)
+	row("windows", la.Windows, lb.Windows)
+	row("assets", la.Assets, lb.Assets)
+	row("data digest", la.Digest, lb.Digest)
+	row("seed", la.Seed, lb.Seed)
+	row("code", la.Code, lb.Code)
+	row("source", la.Source, lb.Source)
+	row("trained", day(la.Trained), day(lb.Trained))
+	row("seconds", la.Seconds, lb.Seconds)
+	row("cpu seconds", la.CPUSeconds, lb.CPUSeconds)
+	row("added", day(a.Added), day(b.Added))
+	row("who", a.Who, b.Who)
+	row("scores", scores[0].Scores, scores[1].Scores)
+	row("mean risk", scores[0].MeanRisk, scores[1].MeanRisk)
+	row("first score", scores[0].First, scores[1].First)
+	row("last score", scores[0].Last, scores[1].Last)
+	return table
+}
