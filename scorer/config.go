@@ -19,6 +19,10 @@ type Config struct {
 	Workers int `yaml:"workers"`
 	// Queue is the number of calls inside the scorer; further ones wait at the door.
 	Queue int `yaml:"queue"`
+	// Deadline is the longest that a request to the inference server waits for its first run before it is refused. Windows of the line wait as long as it takes.
+	Deadline time.Duration `yaml:"deadline"`
+	// ShadowQueue is the number of calls of shadows that may wait; further ones are shed.
+	ShadowQueue int `yaml:"shadow_queue"`
 	// Threads is the number of threads inside one run.
 	Threads int `yaml:"threads"`
 	// Provider is cpu or cuda; Device and DeviceMemory are for cuda, DeviceMemory 0 sets no bound.
@@ -42,6 +46,10 @@ func Default() Config {
 		Workers:  0,
 		// A call waits for its answer, so this many is more than partitions and requests together; it bounds memory, not speed.
 		Queue: 1024,
+		// Who has waited for a second has mostly gone, and what waits for longer only makes the next wait, too.
+		Deadline: time.Second,
+		// Two of each of 32 partitions; what waits is the line's memory, which has its own bound.
+		ShadowQueue: 64,
 		// One thread a run and one run a core scores more a second than one run on all cores.
 		Threads:  1,
 		Provider: ort.CPU,
@@ -64,6 +72,8 @@ func (c *Config) Validate() error {
 	fault(c.MaxDelay < 0 || c.MaxDelay > time.Second, "max_delay: %v is not between 0 and 1s", c.MaxDelay)
 	fault(c.Workers < 0, "workers: %d is negative; 0 is one a core", c.Workers)
 	fault(c.Queue < 1, "queue: %d is not a positive number of calls", c.Queue)
+	fault(c.Deadline <= 0, "deadline: %v is not a positive duration", c.Deadline)
+	fault(c.ShadowQueue < 1, "shadow_queue: %d is not a positive number of calls", c.ShadowQueue)
 	fault(c.Threads < 1, "threads: %d is not a positive number", c.Threads)
 	fault(c.Provider != ort.CPU && c.Provider != ort.CUDA, "provider: %q is not cpu or cuda", string(c.Provider))
 	fault(c.Device < 0, "device: %d is negative", c.Device)

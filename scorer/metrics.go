@@ -10,6 +10,7 @@ type metrics struct {
 	compute  prometheus.Histogram
 	models   prometheus.Gauge
 	onCPU    prometheus.Counter
+	busy     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -28,7 +29,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Models loaded."}),
 		onCPU: prometheus.NewCounter(prometheus.CounterOpts{Name: "andon_scorer_cpu_fallbacks_total",
 			Help: "Models that run on the CPU though the configuration asks for CUDA."}),
+		busy: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_scorer_busy_total",
+			Help: "Requests that were not taken, or given up before they ran, because their verdict would have come too late."}, []string{"pipeline"}),
 	}
-	reg.MustRegister(m.scores, m.failures, m.batch, m.queue, m.compute, m.models, m.onCPU)
+	reg.MustRegister(m.scores, m.failures, m.batch, m.queue, m.compute, m.models, m.onCPU, m.busy)
 	return m
 }

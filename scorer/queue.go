@@ -44,6 +44,8 @@ type queue struct {
 	// rows are waiting, flying are in runs.
 	rows, flying int
 	slots        []*batch // free ones
+	// perWindow is about what a window takes in the runs of late.
+	perWindow time.Duration
 	// company is when two calls were last inside together.
 	company time.Time
 	// gathering is set while somebody waits, on enough or until patience ends, for windows to join a run.
@@ -102,6 +104,9 @@ type batch struct {
 	n     int
 	parts []part
 	err   error
+	// start and took are of the run.
+	start time.Time
+	took  time.Duration
 }
 
 // part is what a request has in a run: windows [at, at+n) of its own.
@@ -145,6 +150,7 @@ func (s *Scorer) work(ctx context.Context, own *request) {
 		s.helpLocked()
 	} else {
 		s.idle++
+		s.maybeShadeLocked()
 	}
 }
 
@@ -214,13 +220,7 @@ func (s *Scorer) evenLocked(q *queue) int {
 func (s *Scorer) takeLocked(q *queue) *batch {
 	size := min(q.rows, s.cfg.MaxBatch, max(s.evenLocked(q), s.cfg.MaxBatch/4))
 	s.turn++
-	var b *batch
-	if n := len(q.slots); n > 0 {
-		b, q.slots = q.slots[n-1], q.slots[:n-1]
-	} else {
-		b = &batch{slot: q.session.newSlot(), q: q}
-	}
-	b.n, b.parts, b.err = 0, b.parts[:0], nil
+	b := s.slotLocked(q)
 	for b.n < size {
 		r := q.head
 		n := min(size-b.n, r.n-r.taken)
@@ -239,6 +239,18 @@ func (s *Scorer) takeLocked(q *queue) *batch {
 	return b
 }
 
+// slotLocked returns an empty run of a model.
+func (s *Scorer) slotLocked(q *queue) *batch {
+	var b *batch
+	if n := len(q.slots); n > 0 {
+		b, q.slots = q.slots[n-1], q.slots[:n-1]
+	} else {
+		b = &batch{slot: q.session.newSlot(), q: q}
+	}
+	b.n, b.parts, b.err, b.took = 0, b.parts[:0], nil, 0
+	return b
+}
+
 // nextLocked returns the queue whose turn it is among those that are not empty; there must be one.
 func (s *Scorer) nextLocked() *queue {
 	for {
@@ -251,24 +263,37 @@ func (s *Scorer) nextLocked() *queue {
 
 // run computes a batch and hands the verdicts to their requests.
 func (s *Scorer) run(b *batch) error {
+	err := b.compute()
+	for _, p := range b.parts {
+		if p.at == 0 {
+			s.metrics.queue.Observe(b.start.Sub(p.r.arrived).Seconds())
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.metrics.batch.Observe(float64(b.n))
+	s.metrics.compute.Observe(b.took.Seconds())
+	return nil
+}
+
+// compute runs the model on the windows of a batch's parts, and sets their verdicts.
+func (b *batch) compute() error {
 	size := b.s.length * b.s.width
 	at := 0
-	start := time.Now()
+	b.start = time.Now()
 	for _, p := range b.parts {
 		copy(b.windows[at*size:], p.r.windows[p.at*size:(p.at+p.n)*size])
 		at += p.n
-		if p.at == 0 {
-			s.metrics.queue.Observe(start.Sub(p.r.arrived).Seconds())
-		}
 	}
 	if err := b.slot.run(b.n); err != nil {
 		return err
 	}
-	took := time.Since(start)
+	b.took = time.Since(b.start)
 	at = 0
 	for i := range b.parts {
 		p := &b.parts[i]
-		how := event.Run{Batch: uint32(b.n), Queue: int64(start.Sub(p.r.arrived)), Compute: int64(took)}
+		how := event.Run{Batch: uint32(b.n), Queue: int64(b.start.Sub(p.r.arrived)), Compute: int64(b.took)}
 		for row := p.at; row < p.at+p.n; row++ {
 			v := b.verdict(at)
 			v.Run = how
@@ -279,8 +304,6 @@ func (s *Scorer) run(b *batch) error {
 			at++
 		}
 	}
-	s.metrics.batch.Observe(float64(b.n))
-	s.metrics.compute.Observe(took.Seconds())
 	return nil
 }
 
@@ -289,6 +312,9 @@ func (s *Scorer) finishLocked(b *batch) {
 	q := b.q
 	q.slots = append(q.slots, b)
 	q.flying -= b.n
+	if b.err == nil {
+		q.learnLocked(b.took / time.Duration(b.n))
+	}
 	for i := range b.parts {
 		p := &b.parts[i]
 		r := p.r

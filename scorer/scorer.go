@@ -2,9 +2,11 @@
 //
 // There are no worker goroutines to wake while there is little to do: a call that finds a worker's place free runs its own windows on its own goroutine.
 // While all places are taken, calls queue and whoever ends a run takes what has gathered, of all callers, as the next run. A place whose caller is
-// served while others wait goes to a goroutine that lives until the queues are empty.
+// served while others wait goes to a goroutine that lives until the queues are empty. Shadows take a place that nobody wants (shadow.go), and calls that come with a
+// deadline are refused where it cannot be met (deadline.go).
 //
-// Metrics: andon_scorer_scores_total, _failures_total, _batch_size, _queue_seconds, _compute_seconds, _models, _cpu_fallbacks_total.
+// Metrics: andon_scorer_scores_total, _failures_total, _batch_size, _queue_seconds, _compute_seconds, _models, _cpu_fallbacks_total,
+// _busy_total (calls of Serve that were not taken).
 package scorer
 
 import (
@@ -46,6 +48,9 @@ type Scorer struct {
 	ready  []*queue
 	turn   int
 	closed bool
+	// shadows wait, oldest first, one of them perhaps in a run; shading is set while a place is theirs.
+	shadows []*shadow
+	shading bool
 
 	calls   sync.WaitGroup // calls inside
 	helpers sync.WaitGroup // goroutines and timers of ours
@@ -64,13 +69,11 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Scorer {
 // when it returns. A model that was not loaded is loaded first. After an error out is undefined; when a verdict is not finite the error names its row.
 // When ctx ends, windows that no run has taken yet are dropped and its error is returned.
 func (s *Scorer) Score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error {
-	if err := s.score(ctx, m, windows, out); err != nil {
-		return fmt.Errorf("score with model %s of %s: %w", m.Version, m.Pipeline, err)
-	}
-	return nil
+	return naming(m, s.score(ctx, m, windows, out, false))
 }
 
-func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error {
+// score is Score or, for an impatient caller, Serve.
+func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict, impatient bool) error {
 	if size := m.Recipe.Length * m.Recipe.Width(); len(windows) != len(out)*size {
 		return fmt.Errorf("%d numbers are not %d windows of %dx%d", len(windows), len(out), m.Recipe.Length, m.Recipe.Width())
 	}
@@ -80,6 +83,9 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 	select {
 	case s.gate <- struct{}{}:
 	default:
+		if impatient {
+			return fmt.Errorf("%w: %d calls are inside (scorer.queue)", ErrBusy, s.cfg.Queue)
+		}
 		select {
 		case s.gate <- struct{}{}:
 		case <-ctx.Done():
@@ -89,7 +95,7 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 	defer func() { <-s.gate }()
 	r := s.requests.Get().(*request)
 	*r = request{windows: windows, out: out, n: len(out), arrived: time.Now(), wake: r.wake}
-	q, lead, err := s.enter(ctx, m, r)
+	q, lead, err := s.enter(ctx, m, r, impatient)
 	if err != nil {
 		return err
 	}
@@ -97,18 +103,19 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 	if lead {
 		s.work(ctx, r)
 	}
-	select {
-	case <-r.wake:
-	case <-ctx.Done():
-		s.mu.Lock()
-		s.abandonLocked(r, ctx.Err())
-		s.mu.Unlock()
-		<-r.wake // a run that has begun still reads windows and writes out
+	if impatient {
+		s.await(ctx, r)
+	} else {
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			s.giveUp(r, ctx.Err())
+		}
 	}
 	if err = r.err; err == nil {
 		q.scores.Add(float64(len(out)))
 		s.scored.Add(uint64(len(out)))
-	} else if ctx.Err() == nil {
+	} else if ctx.Err() == nil && !errors.Is(err, ErrBusy) {
 		s.metrics.failures.WithLabelValues(m.Pipeline).Inc()
 	}
 	r.windows, r.out, r.q = nil, nil, nil
@@ -120,7 +127,7 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 func (s *Scorer) Scored() uint64 { return s.scored.Load() }
 
 // enter queues a request at its model and reports whether its caller has a worker's place.
-func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request) (q *queue, lead bool, err error) {
+func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request, impatient bool) (q *queue, lead bool, err error) {
 	s.mu.Lock()
 	for {
 		if s.closed {
@@ -138,6 +145,11 @@ func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request) (q *queu
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
+	if impatient {
+		if err := s.refuseLocked(ctx, q, r.n); err != nil {
+			return nil, false, err
+		}
+	}
 	s.calls.Add(1)
 	q.inUse++
 	if q.inUse > 1 {
@@ -262,6 +274,9 @@ func (s *Scorer) forgetLocked(q *queue) {
 func (s *Scorer) Close() {
 	s.mu.Lock()
 	s.closed = true
+	for _, sh := range slices.Clone(s.shadows) {
+		s.dropShadowLocked(sh, ErrClosed)
+	}
 	s.mu.Unlock()
 	s.calls.Wait()
 	s.mu.Lock()

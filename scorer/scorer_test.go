@@ -519,7 +519,7 @@ func TestConfig(t *testing.T) {
 	}
 	cfg = Config{MaxDelay: time.Hour, Workers: -1, Provider: "tpu", Device: -1, DeviceMemory: -1, Grace: -1}
 	err := cfg.Validate()
-	for _, key := range []string{"max_batch", "max_delay", "workers", "queue", "threads", "provider", "device", "device_memory", "grace"} {
+	for _, key := range []string{"max_batch", "max_delay", "workers", "queue", "deadline", "shadow_queue", "threads", "provider", "device", "device_memory", "grace"} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
 			t.Errorf("no fault of %s in %v", key, err)
 		}
