@@ -73,6 +73,8 @@ type Topics struct {
 	Labels     string `yaml:"labels"`
 	// State is of snapshots; on a cluster it must be compacted.
 	State string `yaml:"state"`
+	// Models is of moves of aliases and new versions, which all replicas follow; on a cluster it has one partition and must be compacted.
+	Models string `yaml:"models"`
 }
 
 // Pipeline is the unit a person owns: where records come from, how they become windows, which model scores them and how it is made.
@@ -102,7 +104,7 @@ func defaultConfig() Config {
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
-		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", State: "andon.state"},
+		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", State: "andon.state", Models: "andon.models"},
 	}
 }
 
@@ -166,6 +168,9 @@ func (c *Config) Validate() error {
 	section("snapshot", c.Snapshot.Validate())
 	if c.Topics.State == "" {
 		errs = append(errs, errors.New("topics.state: name a topic; snapshot.records: 0 keeps no snapshots"))
+	}
+	if c.Topics.Models == "" {
+		errs = append(errs, errors.New("topics.models: name a topic: moves of models go by it"))
 	}
 	section("models", c.Models.Limits.Validate())
 	section("scorer", c.Scorer.Validate())

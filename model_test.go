@@ -199,4 +199,29 @@ func TestBringYourOwnModel(t *testing.T) {
 	if out := done("list"); !strings.Contains(out, forest) || !strings.Contains(out, "champion") {
 		t.Errorf("list of the folder:\n%s", out)
 	}
+
+	// Aliases and history are on Kafka: a replica that has lost them has them again.
+	for _, name := range []string{"aliases.json", "history.jsonl"} {
+		if err := os.Remove(filepath.Join(p.data, "models", "pumps", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p = launch(t, p.data, pumpsConfig, "--kafka-listen", "127.0.0.1:0")
+	if out := done("list", "--json"); !strings.Contains(out, `"`+life+`"`) || !strings.Contains(out, `["champion"]`) {
+		t.Errorf("list after the loss: %s", out)
+	}
+	if err := json.Unmarshal([]byte(done("history", "pumps", "--json")), &moves); err != nil || len(moves) != 3 || moves[2].To != life {
+		t.Errorf("history after the loss: %+v, %v", moves, err)
+	}
+	client.Close()
+	if a, err = readAddresses(p.data); err == nil {
+		client, err = kgo.NewClient(kgo.SeedBrokers(a.Kafka))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	scored("d", life, "torch_dynamo.json")
+	if n := p.number(t, "SELECT count() FROM andon.models WHERE pipeline = 'pumps' AND alias = 'champion'"); n != 3 {
+		t.Errorf("%v moves in ClickHouse, want 3", n)
+	}
 }

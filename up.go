@@ -226,6 +226,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		return environment(err)
 	}
 	ensureState(ctx, cfg, bus, intakeAt, log)
+	journal := follow(ctx, cfg, bus, intakeAt, publisher, models, room("models"))
+	undo.add(journal.Close)
 
 	// Rank by rank they end: first what feeds the line, then what it feeds, last what it stands on.
 	team := newCrew(ctx, 4)
@@ -240,6 +242,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(0, "trainer", teacher.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
+	team.run(1, "journal", journal.Run)
 	if devices != nil {
 		team.run(1, "devices", devices.Run)
 	}

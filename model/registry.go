@@ -97,8 +97,13 @@ type Registry struct {
 	// live is replaced whole, so that readers need no lock.
 	live atomic.Pointer[map[aliasKey]pointed]
 
-	// moving orders whole moves, hooks included; it comes before mu, which guards what follows.
+	// artifacts and journal are nil where the folder is all there is; see artifacts.go and journal.go.
+	artifacts Artifacts
+	journal   Journal
+
+	// moving orders whole moves, hooks included, and guards journal and behind; it comes before mu, which guards what follows.
 	moving    sync.Mutex
+	behind    map[aliasKey]Move // what the journal says and could not be done yet
 	mu        sync.Mutex
 	infos     map[string]map[string]Info // by pipeline and version, without Aliases
 	markers   map[aliasKey]Move
@@ -106,12 +111,22 @@ type Registry struct {
 	prepare   []func(context.Context, *Model) error
 	onChanges []func(Move)
 	onAdds    []func(pipeline, version string)
+	waiters   map[string]chan error // by the event's ID: who asked for a move and waits for it to come back by the journal
 }
 
 // Open reads the registry's folder, or makes it, and changes nothing in it. What is torn, corrupted or missing is left as it lies, skipped, and told by Faults; an error is returned
 // only when the folder itself cannot be used.
-func Open(dir string) (*Registry, error) {
-	r := &Registry{dir: dir, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}, mended: map[string]bool{}}
+func Open(dir string) (*Registry, error) { return OpenWith(context.Background(), dir, nil) }
+
+// OpenWith is Open with a store that other replicas use, too: versions that it holds and the folder lacks are fetched first. Without a store it is Open.
+func OpenWith(ctx context.Context, dir string, artifacts Artifacts) (*Registry, error) {
+	r := &Registry{dir: dir, artifacts: artifacts, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}, mended: map[string]bool{},
+		behind: map[aliasKey]Move{}, waiters: map[string]chan error{}}
+	if artifacts != nil {
+		if err := r.fetchAll(ctx); err != nil {
+			return nil, fmt.Errorf("open model registry %s: %w", dir, err)
+		}
+	}
 	if err := r.read(); err != nil {
 		return nil, fmt.Errorf("open model registry %s: %w", dir, err)
 	}
@@ -181,6 +196,38 @@ func (r *Registry) register(ctx context.Context, m *Model, reg Registration) err
 		reg.Time = time.Now().UTC().Round(0)
 	}
 	r.mu.Lock()
+	_, known := r.infos[m.Pipeline][m.Version]
+	r.mu.Unlock()
+	if known {
+		return nil
+	}
+	if r.artifacts != nil { // first, so that nobody hears of a version that only this machine has
+		if err := r.artifacts.Put(ctx, m.Pipeline, m.Version, m.ONNX); err != nil {
+			return fmt.Errorf("keep it: %w", err)
+		}
+	}
+	if err := r.keep(m, reg); err != nil {
+		return err
+	}
+	r.moving.Lock()
+	journal := r.journal
+	r.moving.Unlock()
+	if journal == nil {
+		return nil
+	}
+	info, err := r.Find(m.Pipeline, m.Version)
+	if err == nil {
+		err = appendEvent(ctx, journal, registered(info))
+	}
+	if err != nil { // a start tells the journal what it lacks
+		return fmt.Errorf("it is registered here, and the other replicas are not told: %w", err)
+	}
+	return nil
+}
+
+// keep writes a version into the folder and tells of it.
+func (r *Registry) keep(m *Model, reg Registration) error {
+	r.mu.Lock()
 	if _, ok := r.infos[m.Pipeline][m.Version]; ok {
 		r.mu.Unlock()
 		return nil
@@ -211,7 +258,7 @@ func (r *Registry) Get(pipeline, version string) (*Model, error) {
 	_, ok := r.infos[pipeline][version]
 	r.mu.Unlock()
 	if !ok {
-		return nil, fmt.Errorf("get model %s of %s: %w", version, pipeline, ErrUnknown)
+		return r.fetchMissing(context.Background(), pipeline, version)
 	}
 	for key, p := range *r.live.Load() {
 		if key.pipeline == pipeline && p.model.Version == version {
@@ -352,46 +399,71 @@ func (r *Registry) move(ctx context.Context, mv Move) error {
 		return err
 	}
 	r.moving.Lock()
+	if r.journal != nil {
+		return r.moveByJournal(ctx, mv) // which unlocks
+	}
 	defer r.moving.Unlock()
 	return r.moveLocked(ctx, mv)
 }
 
 // moveLocked needs moving.
 func (r *Registry) moveLocked(ctx context.Context, mv Move) error {
-	var m *Model
+	m, already, err := r.readyLocked(ctx, &mv)
+	if err != nil || already {
+		return err
+	}
+	mv.Time = time.Now().UTC().Round(0)
+	canary, _ := r.Marker(mv.Pipeline, Canary)
+	if err = r.settleLocked(mv, m); errors.Is(err, errMarker) {
+		return err
+	}
+	if mv.Alias == Champion && canary.To == mv.To {
+		err = errors.Join(err, r.moveLocked(ctx, canaryEnds(mv)))
+	}
+	return err
+}
+
+// canaryEnds is the move that follows when the canary's version becomes the champion.
+func canaryEnds(mv Move) Move {
+	return Move{Pipeline: mv.Pipeline, Alias: Canary, Who: mv.Who, Why: "it became the champion"}
+}
+
+// readyLocked fills in where the alias comes from and prepares the model where it goes; already tells that it is there. It needs moving.
+func (r *Registry) readyLocked(ctx context.Context, mv *Move) (m *Model, already bool, err error) {
 	if mv.To != "" {
-		var err error
 		if m, err = r.Get(mv.Pipeline, mv.To); err != nil {
-			return err
+			return nil, false, err
 		}
 	}
-	key := aliasKey{mv.Pipeline, mv.Alias}
 	r.mu.Lock()
-	old := r.markers[key]
+	old := r.markers[aliasKey{mv.Pipeline, mv.Alias}]
 	mv.From = old.To
-	canary := r.markers[aliasKey{mv.Pipeline, Canary}]
-	prepare, onChanges := slices.Clone(r.prepare), slices.Clone(r.onChanges)
+	prepare := slices.Clone(r.prepare)
 	r.mu.Unlock()
 	if mv.From == mv.To && mv.Percent == old.Percent && (m == nil || r.Named(mv.Pipeline, mv.Alias) != nil) {
-		return nil
+		return m, true, nil
 	}
 	if m != nil {
 		for _, f := range prepare {
 			if err := f(ctx, m); err != nil {
-				return fmt.Errorf("prepare: %w", err)
+				return nil, false, fmt.Errorf("prepare: %w", err)
 			}
 		}
 	}
-	mv.Time = time.Now().UTC().Round(0)
-	err := r.commit(key, mv, m)
+	return m, false, nil
+}
+
+// settleLocked makes a move that is ready, and tells of it. It needs moving.
+func (r *Registry) settleLocked(mv Move, m *Model) error {
+	r.mu.Lock()
+	onChanges := slices.Clone(r.onChanges)
+	r.mu.Unlock()
+	err := r.commit(aliasKey{mv.Pipeline, mv.Alias}, mv, m)
 	if errors.Is(err, errMarker) {
 		return err
 	}
 	for _, f := range onChanges {
 		f(mv)
-	}
-	if mv.Alias == Champion && canary.To == mv.To {
-		err = errors.Join(err, r.moveLocked(ctx, Move{Pipeline: mv.Pipeline, Alias: Canary, Who: mv.Who, Why: "it became the champion"}))
 	}
 	return err
 }
@@ -417,7 +489,7 @@ func (r *Registry) commit(key aliasKey, mv Move, m *Model) error {
 	r.live.Store(&live)
 	if err := r.appendHistory(mv); err != nil {
 		r.mended[key.pipeline] = false
-		return fmt.Errorf("write history: %w", err)
+		return fmt.Errorf("%w: %w", errHistory, err)
 	}
 	return nil
 }
@@ -433,8 +505,11 @@ func (r *Registry) History(pipeline string) ([]Move, error) {
 	return append(moves, r.unwrittenLocked(pipeline, moves)...), nil
 }
 
-// errMarker tells that a move was not made.
-var errMarker = errors.New("write aliases")
+// errMarker tells that a move was not made, errHistory that it was, and is not in the history.
+var (
+	errMarker  = errors.New("write aliases")
+	errHistory = errors.New("write history")
+)
 
 // pipelineName keeps a name that came in a file from leading out of the registry's folder.
 var pipelineName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
