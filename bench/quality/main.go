@@ -29,7 +29,7 @@ var script string
 
 const river = "river==0.26.1"
 
-var errNoRiver = errors.New("River is not to be had here")
+var errNoRiver = errors.New("no Python with River here")
 
 func main() {
 	n := flag.Int("n", 500_000, "numbers")
