@@ -20,6 +20,7 @@ import (
 	"andon/ingest/replay"
 	"andon/model"
 	"andon/model/adopt"
+	"andon/model/s3"
 	"andon/processors"
 	"andon/processors/features"
 	"andon/scorer"
@@ -64,6 +65,8 @@ type Models struct {
 	// Dir is the registry's folder; empty: models in the data folder.
 	Dir          string `yaml:"dir"`
 	adopt.Limits `yaml:",inline"`
+	// S3 keeps the files in a bucket, too, so that replicas on several machines have them; the folder is a cache then.
+	S3 s3.Config `yaml:"s3"`
 }
 
 // Topics names the appliance's own topics.
@@ -100,7 +103,7 @@ func defaultConfig() Config {
 		ClickHouse: clickhouse.Default(),
 		Flush:      processors.Default().Flush,
 		Snapshot:   processors.Default().Snapshot,
-		Models:     Models{Limits: adopt.DefaultLimits()},
+		Models:     Models{Limits: adopt.DefaultLimits(), S3: s3.Default()},
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
@@ -173,6 +176,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("topics.models: name a topic: moves of models go by it"))
 	}
 	section("models", c.Models.Limits.Validate())
+	section("models.s3", c.Models.S3.Validate())
 	section("scorer", c.Scorer.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("console", c.Console.Validate())

@@ -45,6 +45,7 @@ var foreign = map[string][]string{
 	"github.com/NVIDIA/go-nvml":           {"scorer", "bench"},
 	"github.com/gorilla/websocket":        {"console", "bench"},
 	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model"},
+	"github.com/minio/minio-go":           {"model"},
 	"google.golang.org/protobuf":          {"model"},
 	"github.com/alecthomas/kong":          {"."},
 	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "console", "bench", "."},

@@ -5,14 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/model"
 	"andon/model/onnx"
 )
@@ -44,6 +48,20 @@ value: {tensor: scores}
 risk: {tensor: scores, map: logistic, steep: -20}
 `
 
+// bucket starts a bucket server in this process, and returns the configuration's section.
+func bucket(t *testing.T) string {
+	t.Helper()
+	backend := s3mem.New()
+	if err := backend.CreateBucket("models"); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(s.Close)
+	t.Setenv("ANDON_TEST_S3_SECRET", "hunter2")
+	return fmt.Sprintf("models: {s3: {endpoint: %q, bucket: models, prefix: plant-7, region: us-east-1, access_key: key, secret_key: '${ANDON_TEST_S3_SECRET}', tls: {enabled: false}}}\n",
+		strings.TrimPrefix(s.URL, "http://"))
+}
+
 // Models that a stranger made with PyTorch and scikit-learn are pushed, promoted and rolled back while the line runs; scores come with their versions, and
 // are those that Python computed.
 func TestBringYourOwnModel(t *testing.T) {
@@ -56,7 +74,8 @@ func TestBringYourOwnModel(t *testing.T) {
 		}
 		return path
 	}
-	p := launch(t, filepath.Join(dir, "data"), pumpsConfig, "--kafka-listen", "127.0.0.1:0")
+	config := pumpsConfig + bucket(t)
+	p := launch(t, filepath.Join(dir, "data"), config, "--kafka-listen", "127.0.0.1:0")
 	andon := func(args ...string) (code int, out, talk string) {
 		return ask(t, append(append([]string{"model"}, args...), "--data", p.data)...)
 	}
@@ -200,13 +219,11 @@ func TestBringYourOwnModel(t *testing.T) {
 		t.Errorf("list of the folder:\n%s", out)
 	}
 
-	// Aliases and history are on Kafka: a replica that has lost them has them again.
-	for _, name := range []string{"aliases.json", "history.jsonl"} {
-		if err := os.Remove(filepath.Join(p.data, "models", "pumps", name)); err != nil {
-			t.Fatal(err)
-		}
+	// Aliases and history are on Kafka, the files in the bucket: a replica that has lost its folder has all of it again.
+	if err := os.RemoveAll(filepath.Join(p.data, "models")); err != nil {
+		t.Fatal(err)
 	}
-	p = launch(t, p.data, pumpsConfig, "--kafka-listen", "127.0.0.1:0")
+	p = launch(t, p.data, config, "--kafka-listen", "127.0.0.1:0")
 	if out := done("list", "--json"); !strings.Contains(out, `"`+life+`"`) || !strings.Contains(out, `["champion"]`) {
 		t.Errorf("list after the loss: %s", out)
 	}
@@ -224,4 +241,54 @@ func TestBringYourOwnModel(t *testing.T) {
 	if n := p.number(t, "SELECT count() FROM andon.models WHERE pipeline = 'pumps' AND alias = 'champion'"); n != 3 {
 		t.Errorf("%v moves in ClickHouse, want 3", n)
 	}
+}
+
+// Replicas on a cluster follow each other's moves, also one that comes later with nothing but the cluster and the bucket.
+func TestReplicasFollowMoves(t *testing.T) {
+	needLibraries(t)
+	real := brokertest.Need(t)
+	t.Setenv("ANDON_TEST_KAFKA_PASSWORD", brokertest.Password)
+	dir := t.TempDir()
+	config := fmt.Sprintf(kafkaConfig, real.CA, brokertest.User)
+	config = config[:strings.Index(config, "pipelines:")] + strings.Split(pumpsConfig, "flush:")[0] + bucket(t) + "topics: {models: replicas.models}\n"
+	up := func(name string) *program { return launch(t, filepath.Join(dir, name), config, "--kafka", real.Login) }
+	andon := func(p *program, args ...string) string {
+		t.Helper()
+		code, out, talk := ask(t, append(append([]string{"model"}, args...), "--data", p.data)...)
+		if code != exitOK {
+			t.Fatalf("%q: exit code %d: %s", args, code, talk)
+		}
+		return strings.TrimSpace(out)
+	}
+	champion := func(p *program, want string) {
+		t.Helper()
+		p.await(t, "champion "+want, func() bool {
+			var moves []model.Move
+			if err := json.Unmarshal([]byte(andon(p, "history", "pumps", "--json")), &moves); err != nil {
+				t.Fatal(err)
+			}
+			return len(moves) > 0 && moves[len(moves)-1].To == want && strings.Contains(andon(p, "list"), want+"  champion")
+		})
+	}
+	a, b := up("a"), up("b")
+	spec := filepath.Join(dir, "forest.yaml")
+	if err := os.WriteFile(spec, []byte(pumpsForest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	forest := andon(a, "push", filepath.Join("model", "adopt", "testdata", "sklearn_forest.onnx"), "--pipeline", "pumps", "--spec", spec, "--alias", "champion")
+	champion(b, forest)
+	if err := os.WriteFile(spec, []byte(pumpsTorch), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	life := andon(b, "push", filepath.Join("model", "adopt", "testdata", "torch_script.onnx"), "--pipeline", "pumps", "--spec", spec, "--alias", "champion")
+	champion(a, life)
+	if err := a.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-a.ended
+	andon(b, "rollback", "pumps", "--why", "worse")
+	c := up("c")
+	champion(c, forest)
+	a = up("a")
+	champion(a, forest)
 }

@@ -12,6 +12,7 @@ import (
 	"andon/console"
 	"andon/model"
 	"andon/model/adopt"
+	"andon/model/s3"
 )
 
 // modelDesk is where people bring and move models: it checks what they bring against limits, the pipeline and a first run, and changes nothing before all has
@@ -24,6 +25,18 @@ type modelDesk struct {
 	log    *slog.Logger
 	pushes *prometheus.CounterVec
 	moves  *prometheus.CounterVec
+}
+
+// openModels opens the registry's folder, and the bucket where there is one.
+func openModels(ctx context.Context, cfg *Config) (*model.Registry, error) {
+	if cfg.Models.S3.Endpoint == "" {
+		return model.Open(cfg.modelsDir())
+	}
+	store, err := s3.Open(ctx, cfg.Models.S3, int64(cfg.Models.MaxBytes))
+	if err != nil {
+		return nil, err
+	}
+	return model.OpenWith(ctx, cfg.modelsDir(), store)
 }
 
 func newModelDesk(cfg *Config, log *slog.Logger, reg prometheus.Registerer) *modelDesk {

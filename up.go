@@ -164,7 +164,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	ready.Store(store)
 	status.set("clickhouse", true, at.ClickHouseNative)
 
-	models, err := model.Open(cfg.modelsDir()) // what the house remembers
+	models, err := openModels(ctx, cfg) // what the house remembers
 	if err != nil {
 		return environment(err)
 	}

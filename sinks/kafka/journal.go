@@ -60,7 +60,11 @@ func (j *Journal) Past(ctx context.Context) ([][]byte, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return fail(err)
 	}
-	if err := errors.Join(starts.Error(), ends.Error()); err != nil {
+	err := errors.Join(starts.Error(), ends.Error())
+	if err == nil && len(ends[j.topic]) == 0 {
+		err = kerr.UnknownTopicOrPartition
+	}
+	if err != nil {
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			err = errors.New("the topic does not exist: create it with one partition, compacted, or set kafka.create_topics: true")
 		}

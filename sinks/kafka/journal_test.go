@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-func journalOn(t *testing.T, address string) *Journal {
+func journalOn(t *testing.T, address, topic string) *Journal {
 	t.Helper()
-	j, err := openTest(t, address, nil).Journal("models", quiet())
+	j, err := openTest(t, address, nil).Journal(topic, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestJournal(t *testing.T) {
 		c.real.Topics(t, 1, "models")
 	}
 	address := c.ListenAddrs()[0]
-	first := journalOn(t, address)
+	first := journalOn(t, address, "models")
 	if past, err := first.Past(t.Context()); err != nil || len(past) != 0 {
 		t.Fatalf("an empty topic holds %q, %v", past, err)
 	}
@@ -47,7 +47,7 @@ func TestJournal(t *testing.T) {
 		}
 	}
 	say(0, 50)
-	second := journalOn(t, address)
+	second := journalOn(t, address, "models")
 	past, err := second.Past(t.Context())
 	if err != nil || len(past) != 50 {
 		t.Fatalf("the past has %d events, %v", len(past), err)
@@ -104,7 +104,7 @@ func TestJournal(t *testing.T) {
 
 func TestJournalWithoutTopic(t *testing.T) {
 	c := newCluster(t)
-	j := journalOn(t, c.ListenAddrs()[0])
+	j := journalOn(t, c.ListenAddrs()[0], "nowhere")
 	if _, err := j.Past(t.Context()); err == nil || !strings.Contains(err.Error(), "compacted") {
 		t.Errorf("past of no topic: %v", err)
 	}
