@@ -45,6 +45,7 @@ func TestBrowser(t *testing.T) {
 	a.past(900)
 	a.dead.WithLabelValues("compressors", "malformed").Add(51)
 	a.dead.WithLabelValues("compressors", "late").Add(24)
+	a.letters()
 	a.steps = finishedRun("compressors", 5)
 	a.start(t)
 

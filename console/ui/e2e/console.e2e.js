@@ -264,6 +264,72 @@ look('the query box answers, refuses, and copies', async () => {
   problems = problems.filter((p) => !/status of 422/.test(p));
 });
 
+look('dead letters are counted, read whole, and sent again', async () => {
+  await page.goto(url);
+  await page.locator('[data-stage=dead]').getByRole('link', { name: 'Look at them' }).click();
+  await page.locator('h1', { hasText: 'Dead letters' }).waitFor();
+  const rows = page.locator('.letters-list tbody tr');
+  await until('all letters', async () => (await rows.count()) === 37);
+  assert.equal(await page.locator('.letters-sum tbody tr').count(), 3);
+  await both(accessible);
+  await picture('letters');
+  await page.locator('.letters-sum').getByRole('link', { name: 'malformed' }).click();
+  await until('those of a reason', async () => (await rows.count()) === 12);
+  assert.match(page.url(), /reason=malformed/);
+  // A record that is no text is shown as it is, with both headers of a name, and leads to what it was.
+  await rows.first().locator('a').first().click();
+  await page.locator('.letter-value pre.hex').waitFor();
+  assert.match(await page.locator('.letter-value pre').innerText(), /^00000000 {2}0a 00 ff 50 42 12 07 63 6f 6d 70 72 65 73 1a/);
+  assert.equal(await page.locator('.letter-headers li').count(), 3);
+  assert.match(await page.locator('.letter-facts').innerText(), /0xff01/);
+  await both(accessible);
+  await picture('letter');
+  await page.locator('.letter-facts').getByRole('link', { name: 'fleet.compressors/0@1800' }).click();
+  await page.locator('h1', { hasText: 'fleet.compressors/0@1800' }).waitFor();
+  assert.match(await page.locator('.letter-value pre').innerText(), /"s_2":642\.0/);
+  await page.goBack();
+  // By the keyboard alone: ask, think again, ask, send.
+  const button = page.getByRole('button', { name: 'Send again …' });
+  await button.focus();
+  await page.keyboard.press('Enter');
+  const dialog = page.locator('dialog.resend');
+  await until('the question', async () => /1 letter goes to Kafka/.test(await dialog.innerText()));
+  await both(accessible);
+  await picture('letter-ask');
+  await page.keyboard.press('Escape');
+  await until('no question', async () => (await dialog.count()) === 0);
+  await button.focus();
+  await page.keyboard.press('Enter');
+  await dialog.locator('input').fill('nowhere');
+  await dialog.getByRole('button', { name: 'Send again' }).press('Enter');
+  await until('a failure that is told', async () => /0 sent, 1 failed[^]*topic nowhere does not exist/.test(await dialog.innerText()));
+  await both(accessible);
+  await picture('letter-failed');
+  await dialog.getByRole('button', { name: 'Close' }).press('Enter');
+  await button.click();
+  await until('the question', async () => /1 letter goes/.test(await dialog.innerText()));
+  await dialog.getByRole('button', { name: 'Send again' }).press('Enter');
+  await until('where it is', async () => /1 sent\. It is now fleet\.compressors\/0@92052/.test((await dialog.innerText()).replace(/\s+/g, ' ')));
+  await dialog.getByRole('button', { name: 'Close' }).press('Enter');
+  await until('that it was sent', async () => /by console|console,/.test(await page.locator('.letter-facts').innerText()));
+  // Sent once, it is left out.
+  await button.click();
+  await until('nothing to send', async () => /There is nothing left to send/.test(await dialog.innerText()));
+  assert.ok(await dialog.getByRole('button', { name: 'Send again' }).isDisabled());
+  await dialog.getByRole('checkbox').check();
+  await until('that it may be sent again', async () => /1 letter goes/.test(await dialog.innerText()));
+  await page.keyboard.press('Escape');
+  await page.goto(`${url}/#/letters?pipeline=compressors&reason=late`);
+  await page.getByRole('button', { name: 'Send these again …' }).click();
+  await until('the question', async () => /22 letters go to Kafka/.test(await dialog.innerText()));
+  assert.match(await dialog.innerText(), /Also the 2 that were sent before or may have been/);
+  await picture('letters-ask');
+  await dialog.getByRole('button', { name: 'Send again' }).click();
+  await until('the sum', async () => /22 sent/.test(await dialog.innerText()));
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await until('the numbers', async () => (await page.locator('tr[data-reason=late] td').nth(3).innerText()) === '23');
+});
+
 look('the theme turns and is remembered', async () => {
   await page.goto(url);
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -279,13 +345,13 @@ look('the theme turns and is remembered', async () => {
 
 look('a narrow window loses nothing', async () => {
   await page.setViewportSize({ width: 420, height: 860 });
-  for (const place of ['line', 'fleet', 'asset/compressors/compressor-001', 'training', 'sql']) {
+  for (const place of ['line', 'fleet', 'asset/compressors/compressor-001', 'training', 'letters', 'letters/fleet.compressors/0/2052', 'sql']) {
     await page.goto(`${url}/#/${place}`);
     await page.locator('.connection.live').waitFor();
     await page.locator('h1').waitFor();
     await page.waitForTimeout(300);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.equal(over, 0, place);
-    await picture(`narrow-${place.split('/')[0]}`);
+    await picture(`narrow-${place.replaceAll('/', '-')}`);
   }
 });

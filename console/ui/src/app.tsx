@@ -13,12 +13,14 @@ import { LinePage } from './pages/line.tsx';
 import { FleetPage } from './pages/fleet.tsx';
 import { AssetPage } from './pages/asset.tsx';
 import { TrainingPage } from './pages/training.tsx';
+import { LettersPage } from './pages/letters.tsx';
 import { SqlPage } from './pages/sql.tsx';
 
 const places = [
   { page: 'line', name: 'Line', key: 'l' },
   { page: 'fleet', name: 'Fleet', key: 'f' },
   { page: 'training', name: 'Training', key: 't' },
+  { page: 'letters', name: 'Letters', key: 'd' },
   { page: 'sql', name: 'SQL', key: 's' },
 ];
 
@@ -83,6 +85,8 @@ function Page({ page }: { page: string }) {
       return <AssetPage />;
     case 'training':
       return <TrainingPage />;
+    case 'letters':
+      return <LettersPage />;
     case 'sql':
       return <SqlPage />;
   }

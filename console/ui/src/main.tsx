@@ -7,6 +7,7 @@ import './style/fleet.css';
 import './style/asset.css';
 import './style/training.css';
 import './style/sql.css';
+import './style/letters.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { connect } from './state/feed.ts';

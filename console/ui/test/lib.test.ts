@@ -4,6 +4,7 @@ import { backoff } from '../src/lib/backoff.ts';
 import { csv } from '../src/lib/csv.ts';
 import * as f from '../src/lib/format.ts';
 import { FRAME_ROWS, parseFrame } from '../src/lib/protocol.ts';
+import { bytesOf, hexOf, oneLine, place, textOf } from '../src/lib/letters.ts';
 import { link, parseRoute } from '../src/lib/route.ts';
 import { steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
 
@@ -113,4 +114,21 @@ test('tries are spread, and not endlessly far apart', () => {
   assert.equal(backoff(0, () => 1), 200);
   assert.equal(backoff(3, () => 0.5), 800);
   assert.equal(backoff(50, () => 1), 30_000);
+});
+
+test('the bytes of a dead letter for people', () => {
+  const text = new TextEncoder().encode('{"ä":1}\n');
+  assert.equal(textOf(text), '{"ä":1}\n');
+  assert.equal(textOf(new Uint8Array([65, 0])), null);
+  assert.equal(textOf(new Uint8Array([0xff, 65])), null);
+  assert.equal(textOf(new Uint8Array()), '');
+  assert.deepEqual([...bytesOf('AP8K')], [0, 255, 10]);
+  assert.deepEqual([...bytesOf(undefined)], []);
+  assert.equal(oneLine(new Uint8Array([0, 255])), '0x00ff');
+  assert.equal(oneLine(text.subarray(0, 2)), '{"');
+  const dump = hexOf(Uint8Array.from({ length: 17 }, (_, i) => 60 + i)).split('\n');
+  assert.equal(dump[0], '00000000  3c 3d 3e 3f 40 41 42 43 44 45 46 47 48 49 4a 4b  <=>?@ABCDEFGHIJK');
+  assert.equal(dump[1], `00000010  4c${' '.repeat(45)}  L`);
+  assert.deepEqual(place('a.b/3@42 pumps'), ['a.b', '3', '42']);
+  assert.equal(place('nowhere'), null);
 });

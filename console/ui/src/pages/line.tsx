@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { bytes, count, duration, percent, rate, score, seconds, task } from '../lib/format.ts';
+import { reasonNames } from '../lib/letters.ts';
 import { link } from '../lib/route.ts';
 import type { Pipeline, Run } from '../lib/protocol.ts';
 import { Fleet, type Asset } from '../state/fleet.ts';
@@ -22,7 +23,6 @@ export function LinePage() {
   if (!s) return <div class="page" />;
   const lag = latest('*', 'lag');
   const flowing = (latest('*', 'records') ?? 0) > 0;
-  const dead = latest('*', 'dead_total') ?? 0;
   return (
     <div class="page">
       <header class="page-head">
@@ -57,7 +57,7 @@ export function LinePage() {
         <Drop area="d4" on={!!s.pipelines.some((p) => running(p.name))} label="rows to learn from" before />
 
         <Host />
-        <DeadLetters total={dead} />
+        <DeadLetters />
         <Trainer />
       </section>
       <section class="panel">
@@ -326,24 +326,23 @@ function Drop({ area, on, label, up, before }: { area: string; on: boolean; labe
   );
 }
 
-const reasonNames: Record<string, string> = {
-  malformed: 'malformed',
-  late: 'too late',
-  future: 'from the future',
-  ancient: 'too old',
-  refused: 'refused by ClickHouse',
-};
-
-function DeadLetters({ total }: { total: number }) {
+function DeadLetters() {
   const byReason = new Map<string, number>();
+  let total = 0;
   for (const reasons of Object.values(status.value?.dead_letters ?? {})) {
-    for (const [reason, n] of Object.entries(reasons)) byReason.set(reason, (byReason.get(reason) ?? 0) + n);
+    for (const [reason, n] of Object.entries(reasons)) {
+      byReason.set(reason, (byReason.get(reason) ?? 0) + n);
+      total += n;
+    }
   }
   const list = [...byReason].sort((a, b) => b[1] - a[1]);
   return (
     <article class="stage wide" style={{ gridArea: 'dead' }} data-stage="dead">
       <h2>
         <Icon name="dead" size={16} /> Dead letters
+        <a class="stage-more" href={link('letters')}>
+          Look at them
+        </a>
       </h2>
       <div class="split">
         <p class="figure">
