@@ -70,6 +70,14 @@ type Row struct {
 	Filtered bool
 }
 
+// Span is a range of a partition, [First, Next).
+type Span struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	First     int64  `json:"first"`
+	Next      int64  `json:"next"`
+}
+
 // Batch is what one partition's fetch became: the rows that decoded and the records that did not, both in offset order. A Batch covers every
 // offset in [First, Next), also those that hold no record. It belongs to whoever fills it and is used again after Handle returns: keep nothing.
 type Batch struct {

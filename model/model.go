@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"andon/event"
 	"andon/model/onnx"
 )
 
@@ -62,17 +63,9 @@ type Lineage struct {
 	Seconds    float64 `json:"seconds,omitempty"`
 	CPUSeconds float64 `json:"cpu_seconds,omitempty"`
 	// Offsets are the positions in the log between which the training rows were, by topic and partition.
-	Offsets []Offsets `json:"offsets,omitempty"`
+	Offsets []event.Span `json:"offsets,omitempty"`
 	// Source is the SHA-256 of the file that was pushed, where the model was rewritten from it.
 	Source string `json:"source,omitempty"`
-}
-
-// Offsets is a range of a partition, [First, Next).
-type Offsets struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	First     int64  `json:"first"`
-	Next      int64  `json:"next"`
 }
 
 // Model is one immutable version.

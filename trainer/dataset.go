@@ -25,7 +25,9 @@ type dataset struct {
 	// remaining holds, for remaining-life, the grid steps that each window of val still had, without the cap.
 	remaining     []float64
 	query, digest string
-	assets        int
+	// spans are where the rows lie in the log.
+	spans  []event.Span
+	assets int
 	// incomplete is how many assets have failed without rows up to their failure: the label may have overtaken them.
 	incomplete int
 }
@@ -44,6 +46,10 @@ type life struct {
 // collect reads what a pipeline has stored and makes windows and targets of it. The same rows and labels give the same data set to the bit.
 func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (*dataset, error) {
 	lives, query, incomplete, err := readLives(ctx, src, p, memory)
+	if err != nil {
+		return nil, err
+	}
+	spans, err := spansOf(ctx, src, p, lives)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +72,7 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 
 	held, assets := split(lives, &p.Spec)
 	recipe.Scale = scale(lives, held)
-	d := &dataset{recipe: recipe, query: query, assets: assets, incomplete: incomplete}
+	d := &dataset{recipe: recipe, query: query, spans: spans, assets: assets, incomplete: incomplete}
 	width := recipe.Width()
 	d.train.Length, d.train.Width = recipe.Length, width
 	d.val.Length, d.val.Width = recipe.Length, width
@@ -89,6 +95,25 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 		return nil, fmt.Errorf("%d windows of %d assets are too few: %d would train and %d validate", total, assets, d.train.Len(), d.val.Len())
 	}
 	return d, nil
+}
+
+// spansOf asks where in the log the rows of the lives are.
+func spansOf(ctx context.Context, src Source, p *Pipeline, lives []*life) ([]event.Span, error) {
+	var assets []string
+	from, until := int64(math.MaxInt64), int64(0)
+	for _, l := range lives {
+		if len(l.rows) == 0 {
+			continue
+		}
+		if n := len(assets); n == 0 || assets[n-1] != l.asset {
+			assets = append(assets, l.asset)
+		}
+		from, until = min(from, l.rows[0].Time), max(until, l.rows[len(l.rows)-1].Time+1)
+	}
+	if len(assets) == 0 {
+		return nil, nil
+	}
+	return src.Spans(ctx, p.Name, assets, from, until)
 }
 
 // readLives copies the rows, cut into lives, ordered by asset and time, and counts the assets without rows up to their last failure.

@@ -118,6 +118,23 @@ func (w *warehouse) states() []string {
 	return s
 }
 
+func (w *warehouse) Spans(_ context.Context, _ string, assets []string, from, until int64) ([]event.Span, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	n := int64(0)
+	for _, a := range assets {
+		for _, r := range w.rows[a] {
+			if r.Time >= from && r.Time < until {
+				n++
+			}
+		}
+	}
+	return []event.Span{{Topic: "t", Next: n}}, nil
+}
+
 // shelf is a registry in memory.
 type shelf struct {
 	mu     sync.Mutex
@@ -127,7 +144,7 @@ type shelf struct {
 	refuse error
 }
 
-func (s *shelf) Add(m *model.Model) error {
+func (s *shelf) Register(_ context.Context, m *model.Model, _ model.Registration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {

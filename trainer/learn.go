@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"andon/event"
@@ -37,7 +38,7 @@ type Data struct {
 // Learn makes a model of what a pipeline has stored: data set, training, calibration, scoring graph. It registers nothing. memory bounds the windows. For
 // the same rows, labels and Spec the model's parameters are the same to the bit on the same machine. run names it in the lineage.
 func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, w Watcher) (*Lesson, error) {
-	began := time.Now()
+	began, spent := time.Now(), cpuTime()
 	d, err := collect(ctx, src, p, memory)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Recipe: d.recipe, Unit: s.Unit, Network: fmt.Sprintf("%s %dx%d", s.Network, s.Layers, s.Hidden),
 		Metrics: map[string]float64{"epoch": float64(trained.Epoch), "epochs": float64(trained.Epochs), "validation_loss": trained.ValLoss},
 		Lineage: model.Lineage{Run: run, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed,
-			Code: code(), Trained: time.Now().UTC()}}
+			Offsets: d.spans, Code: code(), Trained: time.Now().UTC()}}
 	file, summary, err := finish(d, s, trained, &meta)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	if trained.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", trained.Fallback)
 	}
-	meta.Lineage.Seconds = time.Since(began).Seconds()
+	meta.Lineage.Seconds, meta.Lineage.CPUSeconds = time.Since(began).Seconds(), (cpuTime() - spent).Seconds()
 	m, err := model.Seal(file, meta)
 	if err != nil {
 		return nil, err
@@ -152,6 +153,15 @@ func finishAnomaly(d *dataset, trained *fit.Trained, before, said []float32, met
 	meta.Metrics["validation_gain"], meta.Metrics["half_risk_value"] = gain, s.Half
 	return trained.Anomaly(s), fmt.Sprintf("forecast error %.3g of the signal's deviation, %.0f %% less variance than the last value's; risk 0.5 at %.1f sd",
 		math.Sqrt(trained.ValLoss), 100*gain, s.Half)
+}
+
+// cpuTime returns what the process has spent on all its threads; 0 where the system does not tell.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // code names the program's version, as far as the build knows it.

@@ -69,6 +69,9 @@ func TestLearnRemainingLife(t *testing.T) {
 		t.Errorf("metadata %+v", m.Meta)
 	}
 	l := m.Lineage
+	if len(l.Offsets) != 1 || l.Offsets[0].Topic != "t" || l.Offsets[0].Next == 0 || l.CPUSeconds <= 0 || l.Seconds <= 0 {
+		t.Errorf("offsets %v, %v s of CPU in %v s", l.Offsets, l.CPUSeconds, l.Seconds)
+	}
 	if l.Run != "run-1" || l.Query != "select [vibration constant]" || len(l.Digest) != 64 || l.Assets != 12 || l.Windows != 12*50+3*66-12*4 || l.Seed != 1 || !(l.Seconds > 0) {
 		t.Errorf("lineage %+v", l)
 	}

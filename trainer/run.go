@@ -101,7 +101,7 @@ func (t *Trainer) train(ctx context.Context, s *student, why string, asked bool)
 	}
 	s.early, s.incomplete = 0, 0
 	if err == nil {
-		err = t.install(s, lesson.Model, why)
+		err = t.install(ctx, s, lesson.Model, why)
 	}
 	s.ended = time.Now()
 	if err != nil {
@@ -119,8 +119,8 @@ func (t *Trainer) train(ctx context.Context, s *student, why string, asked bool)
 }
 
 // install registers a model and makes it the champion.
-func (t *Trainer) install(s *student, m *model.Model, why string) error {
-	if err := t.registry.Add(m); err != nil {
+func (t *Trainer) install(ctx context.Context, s *student, m *model.Model, why string) error {
+	if err := t.registry.Register(ctx, m, model.Registration{Who: "trainer", Why: why}); err != nil {
 		return fmt.Errorf("register model %s of %s: %w", m.Version, s.Name, err)
 	}
 	if err := t.registry.Promote(s.Name, m.Version, "trainer", why); err != nil {

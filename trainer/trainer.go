@@ -25,6 +25,8 @@ type Source interface {
 	// Readings calls f once an asset with all its rows in order of time, Values in the order of signals; nil assets mean all, until 0 means to the end.
 	// The rows are the callee's only until f returns. The query that was asked comes back.
 	Readings(ctx context.Context, pipeline string, signals, assets []string, from, until int64, f func(asset string, rows []event.Row) error) (query string, err error)
+	// Spans returns the offsets between which such rows are now, by topic and partition.
+	Spans(ctx context.Context, pipeline string, assets []string, from, until int64) ([]event.Span, error)
 }
 
 // Store is a Source that can be watched, and keeps the record of training.
@@ -37,7 +39,7 @@ type Store interface {
 
 // Registry is where models go.
 type Registry interface {
-	Add(m *model.Model) error
+	Register(ctx context.Context, m *model.Model, r model.Registration) error
 	Promote(pipeline, version, who, why string) error
 	Live(pipeline string) *model.Model
 }

@@ -98,6 +98,10 @@ func (r retired) Labels(_ context.Context, pipeline, kind string) ([]event.Label
 	return labels, nil
 }
 
+func (r retired) Spans(context.Context, string, []string, int64, int64) ([]event.Span, error) {
+	return nil, nil // the rows were never on a log
+}
+
 func (r retired) Readings(_ context.Context, _ string, _, _ []string, _, _ int64, f func(string, []event.Row) error) (string, error) {
 	for _, e := range r {
 		if err := f(e.name, e.rows); err != nil {

@@ -239,6 +239,14 @@ func TestReadings(t *testing.T) {
 	}
 	equal(t, "doubled, and two layouts", read([]string{"a", "c"}, []string{"x"}, 0, 0), `x 2@1000[4 NaN] 1@2000[3 NaN] 4@3000[6 NaN] 1000@4000[10 100]; `)
 
+	span := func(assets []string, from, until int64) string {
+		spans, err := s.Spans(t.Context(), p, assets, from, until)
+		return fmt.Sprint(spans, err)
+	}
+	equal(t, "spans of all", span(nil, 0, 0), "[{t 0 0 1001}] <nil>")
+	equal(t, "spans of one asset and stretch", span([]string{"x"}, 1001, 4000), "[{t 0 1 5}] <nil>")
+	equal(t, "spans of nothing", span([]string{"nobody"}, 0, 0), "[] <nil>")
+
 	n := 0
 	_, err := s.Readings(t.Context(), p, []string{"a"}, nil, 0, 0, func(string, []event.Row) error { n++; return io.ErrClosedPipe })
 	if n != 1 || err == nil || !strings.Contains(err.Error(), io.ErrClosedPipe.Error()) {

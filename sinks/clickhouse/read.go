@@ -112,20 +112,7 @@ func (s *Store) readingsQuery(ctx context.Context, pipeline string, signals, ass
 	if len(signals) == 0 {
 		return "", fmt.Errorf("no signals are asked for")
 	}
-	where := fmt.Sprintf("pipeline = %s AND status = 'ok' AND time >= %s", literal(pipeline), instant(from))
-	if until != 0 {
-		where += " AND time < " + instant(until)
-	}
-	if assets != nil {
-		quoted := make([]string, len(assets))
-		for i, a := range assets {
-			quoted[i] = literal(a)
-		}
-		if len(quoted) == 0 {
-			quoted = []string{"''"}
-		}
-		where += " AND asset IN (" + strings.Join(quoted, ", ") + ")"
-	}
+	where := readingsWhere(pipeline, assets, from, until)
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
 	var layouts []string
 	err := s.scan(ctx, "SELECT DISTINCT toString(signals) AS names FROM readings WHERE "+where+" ORDER BY names", func(rows driver.Rows) error {
@@ -142,6 +129,41 @@ func (s *Store) readingsQuery(ctx context.Context, pipeline string, signals, ass
 		columns[i] = pick(signal, layouts)
 	}
 	return "SELECT asset, time, _topic, _partition, _offset, " + strings.Join(columns, ", ") + " FROM readings WHERE " + where + " ORDER BY asset, time, _topic, _partition, _offset", nil
+}
+
+func readingsWhere(pipeline string, assets []string, from, until int64) string {
+	where := fmt.Sprintf("pipeline = %s AND status = 'ok' AND time >= %s", literal(pipeline), instant(from))
+	if until != 0 {
+		where += " AND time < " + instant(until)
+	}
+	if assets != nil {
+		quoted := make([]string, len(assets))
+		for i, a := range assets {
+			quoted[i] = literal(a)
+		}
+		if len(quoted) == 0 {
+			quoted = []string{"''"}
+		}
+		where += " AND asset IN (" + strings.Join(quoted, ", ") + ")"
+	}
+	return where
+}
+
+// Spans returns the offsets between which the readings are that Readings would give now, by topic and partition.
+func (s *Store) Spans(ctx context.Context, pipeline string, assets []string, from, until int64) ([]event.Span, error) {
+	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
+	var all []event.Span
+	err := s.scan(ctx, "SELECT toString(_topic) AS topic, _partition, min(_offset), max(_offset) + 1 FROM readings WHERE "+readingsWhere(pipeline, assets, from, until)+
+		" GROUP BY topic, _partition ORDER BY topic, _partition", func(rows driver.Rows) error {
+		var p event.Span
+		err := rows.Scan(&p.Topic, &p.Partition, &p.First, &p.Next)
+		all = append(all, p)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the offsets of the readings of %s: %w", pipeline, explain(err))
+	}
+	return all, nil
 }
 
 // pick returns the expression for a signal's value, where rows have one of the layouts (lists of signals) that were ever stored.

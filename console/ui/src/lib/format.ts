@@ -113,6 +113,7 @@ export function ago(ms: number | null | undefined, now: number): string {
 export function task(name: string): string {
   if (name === 'remaining-life') return 'Remaining life';
   if (name === 'anomaly') return 'Anomaly';
+  if (name === 'score') return 'Score';
   return name;
 }
 
