@@ -123,14 +123,20 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 		}
 	}
 	at.Offset = committed.offset
+	p.until = in.bound(id)
 	if committed.offset > end {
 		return fail(fmt.Errorf("read %s: the group %s has handled offsets that the log, which ends at %d, does not hold: the topic was made anew or has lost records; "+
 			"compare it with what is stored, then set the group's offset, or read under another group", at, in.source.Group, end))
 	}
-	h, from, err := in.open(ctx, Assignment{Topic: at.Topic, Partition: id, Committed: committed.offset, Note: committed.text, Commit: commit,
-		Read: func(ctx context.Context, offsets []int64) ([]event.Record, error) {
-			return reread(ctx, in.cfg, at.Topic, id, offsets, in.log)
-		}})
+	h, from, err := Handler(over{}), committed.offset, error(nil)
+	if committed.offset >= p.until {
+		p.reached.Store(true)
+	} else {
+		h, from, err = in.open(ctx, Assignment{Topic: at.Topic, Partition: id, Committed: committed.offset, Note: committed.text, Commit: commit,
+			Read: func(ctx context.Context, offsets []int64) ([]event.Record, error) {
+				return reread(ctx, in.cfg, at.Topic, id, offsets, in.log)
+			}})
+	}
 	if err != nil {
 		return fail(fmt.Errorf("open %s: %w", at, err))
 	}

@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"andon/event"
+	"andon/ingest/decode"
 )
 
-// Inspector looks at topics and groups from outside: it is nobody's member and commits nothing.
+// Inspector looks at topics and groups from outside: it is no group's member and commits nothing.
 type Inspector struct {
 	cfg  Config
 	log  *slog.Logger
@@ -52,7 +56,7 @@ func (i *Inspector) Extents(ctx context.Context, group, topic string) (map[int32
 		return nil, fmt.Errorf("inspect %s and the group %s: %w", topic, group, advise(err))
 	}
 	places, err := i.adm.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // one that has not committed yet need not be known
 		return fail(err)
 	}
 	starts, err1 := i.adm.ListStartOffsets(ctx, topic)
@@ -80,6 +84,43 @@ const silence = 30 * time.Second
 // Records calls f for each offset in [first, next) that holds a record, in order: not for a transaction's markers, records of aborted transactions, and what
 // was compacted away. The log must reach to next, and its last record is never compacted away, so what comes at or after the end of the range ends it.
 func (i *Inspector) Records(ctx context.Context, topic string, partition int32, first, next int64, f func(offset int64)) error {
+	return i.read(ctx, topic, partition, first, next, func(r *kgo.Record) bool {
+		f(r.Offset)
+		return true
+	})
+}
+
+// firstRows is how many offsets are looked at for a first row: a log may begin with records that are none.
+const firstRows = 1000
+
+// FirstRow returns the offset and the event time, in Unix nanoseconds, of the first row that the source makes of the records in [first, next), and false where the
+// first thousand give none.
+func (i *Inspector) FirstRow(ctx context.Context, source Source, id int32, first, next int64) (offset, at int64, ok bool, err error) {
+	p := &partition{topic: source.Topic, id: id}
+	p.record.Position = event.Position{Topic: p.topic, Partition: p.id}
+	if p.decoder, err = decode.New(source.Spec); err != nil {
+		return 0, 0, false, err
+	}
+	var b event.Batch
+	err = i.read(ctx, source.Topic, id, first, min(next, first+firstRows), func(r *kgo.Record) bool {
+		return p.decode(r, &b) != nil || len(b.Rows) == 0
+	})
+	if err != nil || len(b.Rows) == 0 {
+		return 0, 0, false, err
+	}
+	return b.Rows[0].Offset, b.Rows[0].Time, true, nil
+}
+
+// DeleteGroup lets the brokers forget a group that has no members any more.
+func (i *Inspector) DeleteGroup(ctx context.Context, group string) error {
+	if _, err := i.adm.DeleteGroup(ctx, group); err != nil {
+		return fmt.Errorf("delete the group %s: %w", group, advise(err))
+	}
+	return nil
+}
+
+// read calls f for the records in [first, next), in order, until it returns false.
+func (i *Inspector) read(ctx context.Context, topic string, partition int32, first, next int64, f func(*kgo.Record) bool) error {
 	if first >= next {
 		return nil
 	}
@@ -107,8 +148,8 @@ func (i *Inspector) Records(ctx context.Context, topic string, partition int32, 
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()
-			if r.Offset >= first && r.Offset < next && !r.Attrs.IsControl() {
-				f(r.Offset)
+			if r.Offset >= first && r.Offset < next && !r.Attrs.IsControl() && !f(r) {
+				return nil
 			}
 			if r.Offset >= next-1 {
 				return nil

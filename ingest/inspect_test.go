@@ -79,3 +79,28 @@ func TestInspector(t *testing.T) {
 		}
 	}
 }
+
+// The first row is that of the first record that decodes.
+func TestFirstRow(t *testing.T) {
+	c := broker(t, 1)
+	p := producer(t, c)
+	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, r := range []*kgo.Record{{Value: []byte("{")}, {Key: []byte("a"), Value: []byte(`{"x":1}`), Timestamp: at}, {Key: []byte("a"), Value: []byte(`{"x":2}`), Timestamp: at.Add(time.Hour)}} {
+		if err := p.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, err := NewInspector(testConfig(c), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if offset, ns, ok, err := in.FirstRow(t.Context(), testSource().WithDefaults(), 0, 0, 3); err != nil || !ok || offset != 1 || ns != at.UnixNano() {
+		t.Errorf("@%d, %v, %v, %v", offset, time.Unix(0, ns).UTC(), ok, err)
+	}
+	for _, next := range []int64{0, 1} {
+		if _, _, ok, err := in.FirstRow(t.Context(), testSource().WithDefaults(), 0, 0, next); err != nil || ok {
+			t.Errorf("below %d: %v, %v", next, ok, err)
+		}
+	}
+}

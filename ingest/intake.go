@@ -24,7 +24,8 @@ type Intake struct {
 	metrics  *Metrics
 	log      *slog.Logger
 
-	reached bool // the brokers have answered; Run's
+	until   map[int32]int64 // nil without an end
+	reached bool            // the brokers have answered; Run's
 
 	mu      sync.Mutex
 	session *session // the one that runs

@@ -214,7 +214,7 @@ type member struct {
 	log    *strings.Builder
 }
 
-func start(t testing.TB, cfg Config, source Source, open Open) *member {
+func start(t testing.TB, cfg Config, source Source, open Open, change ...func(*Intake)) *member {
 	t.Helper()
 	m := &member{t: t, ended: make(chan error, 1), reg: prometheus.NewRegistry(), log: &strings.Builder{}}
 	metrics := NewMetrics(m.reg)
@@ -222,6 +222,9 @@ func start(t testing.TB, cfg Config, source Source, open Open) *member {
 	in, err := New(cfg, "fleet", source, open, NewBudget(cfg.MaxInFlight, metrics), metrics, log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(in)
 	}
 	m.Intake = in
 	ctx, cancel := context.WithCancel(context.Background())

@@ -30,6 +30,9 @@ type partition struct {
 	most     int // records a batch
 	// committed is the group's commit at the assignment: below it, records are read to rebuild state only.
 	committed int64
+	// until is where the partition ends for us, and reached tells that all before it is handled and flushed.
+	until   int64
+	reached atomic.Bool
 
 	handler Handler
 	decoder decode.Decoder
@@ -75,6 +78,9 @@ func (p *partition) run(ctx context.Context) error {
 func (p *partition) work(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	if p.reached.Load() {
+		p.queue.finish()
+	}
 	for {
 		select {
 		case <-p.finish:
@@ -118,8 +124,17 @@ func (p *partition) flush(ctx context.Context) error {
 // handle passes on one piece of a fetch, in batches.
 func (p *partition) handle(ctx context.Context, piece piece) error {
 	p.saw(piece.end)
-	p.noteExpired(min(piece.start, piece.records[0].Offset))
-	for records := piece.records; len(records) > 0; {
+	if p.reached.Load() {
+		return nil
+	}
+	if piece.none {
+		p.noteExpired(min(piece.start, p.until))
+		return p.reach(ctx)
+	}
+	p.noteExpired(min(piece.start, piece.records[0].Offset, p.until))
+	records := p.below(piece.records)
+	beyond := len(records) < len(piece.records)
+	for len(records) > 0 {
 		n := min(len(records), p.most)
 		if err := p.handleBatch(ctx, records[:n], piece.received); err != nil {
 			return err
@@ -137,6 +152,9 @@ func (p *partition) handle(ctx context.Context, piece piece) error {
 			return ctx.Err()
 		default:
 		}
+	}
+	if beyond || p.next.Load() >= p.until {
+		return p.reach(ctx)
 	}
 	return nil
 }

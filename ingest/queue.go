@@ -12,6 +12,7 @@ type piece struct {
 	start, end int64 // the log's first offset and its end at that time
 	received   int64 // Unix nanoseconds
 	cost       int64 // of the budget
+	none       bool  // instead of a fetch: there are no more records before the partition's end
 }
 
 // recordCost is what a fetched record takes beside its bytes: the client's Record and the pointer to it.
@@ -74,9 +75,30 @@ func (q *queue) handled(p piece) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.giveBackLocked(p.cost)
-	if q.paused && q.bytes <= q.share/2 {
+	if q.paused && !q.closed && q.bytes <= q.share/2 {
 		q.paused = false
 		q.resume()
+	}
+}
+
+// empty tells that nothing waits or is in hand.
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes == 0
+}
+
+// finish drops what waits and what still comes, and has the brokers send no more. close must follow.
+func (q *queue) finish() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.pieces {
+		q.giveBackLocked(p.cost)
+	}
+	q.pieces, q.closed = nil, true
+	if !q.paused {
+		q.paused = true
+		q.pause()
 	}
 }
 

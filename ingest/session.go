@@ -74,6 +74,9 @@ func (in *Intake) run(ctx context.Context) error {
 	defer s.leave(cut)
 	helpers.Go(func() { s.commits.run(life) })
 	helpers.Go(func() { s.watchLag(ctx) })
+	if in.until != nil {
+		helpers.Go(func() { s.watchEnd(ctx) })
+	}
 	in.setSession(s)
 	defer in.setSession(nil)
 
