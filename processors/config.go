@@ -24,6 +24,8 @@ type Config struct {
 	Snapshot Snapshot         `yaml:"snapshot"`
 	// ScoreChunk is how many windows go to the scorer in one call.
 	ScoreChunk int `yaml:"score_chunk"`
+	// Rescore is for a line that runs beside the live one; nil for that.
+	Rescore *Rescore `yaml:"-"`
 }
 
 // Flush says when a partition's block is stored: whichever comes first.
@@ -82,6 +84,12 @@ func (c *Config) Validate() error {
 	errs = append(errs, under("snapshot", c.Snapshot.Validate())...)
 	if c.ScoreChunk < 1 {
 		errs = append(errs, fmt.Errorf("score_chunk: %d is not a positive number", c.ScoreChunk))
+	}
+	if c.Rescore != nil {
+		errs = append(errs, c.Rescore.Validate())
+		if c.Features == nil {
+			errs = append(errs, errors.New("rescore: the pipeline makes no windows"))
+		}
 	}
 	return errors.Join(errs...)
 }

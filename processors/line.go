@@ -111,6 +111,9 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 // Recipe returns the recipe that models of this pipeline must have, nil without features. It must not be changed.
 func (l *Line) Recipe() *model.Recipe { return l.recipe }
 
+// Schema names the settings that rows and windows are formed by; lines with the same one form the same.
+func (l *Line) Schema() string { return l.schema }
+
 // Assignment is one partition given to this process.
 type Assignment struct {
 	Topic     string

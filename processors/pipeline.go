@@ -161,6 +161,7 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 	}
 	var counts [outcomes]int
 	scored, from, sparse := len(p.block.Scores), c.row, false
+	only := p.line.cfg.Rescore != nil
 	p.choose()
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
 		row = &b.Rows[c.row]
@@ -176,12 +177,13 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 			}
 		}
 		counts[out]++
-		switch out {
-		case features.Late:
+		switch {
+		case only:
+		case out == features.Late:
 			p.letter(p.late(b, row))
-		case features.Duplicate:
+		case out == features.Duplicate:
 			p.block.Readings.Append(row, event.StatusDuplicate)
-		case filtered:
+		case out == filtered:
 			p.block.Readings.Append(row, event.StatusFiltered)
 		default:
 			p.block.Readings.Append(row, event.StatusOK)
@@ -196,7 +198,9 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 	}
 	p.rejects(b, c, to)
 	for c.label < len(b.Labels) && b.Labels[c.label].Offset < to {
-		p.block.Labels = append(p.block.Labels, b.Labels[c.label])
+		if !only {
+			p.block.Labels = append(p.block.Labels, b.Labels[c.label])
+		}
 		c.label++
 	}
 	if err := p.score(ctx, b); err != nil {
@@ -222,7 +226,9 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 // rejects puts the records that did not decode, up to an offset, into the block.
 func (p *Pipeline) rejects(b *event.Batch, c *cursor, to int64) {
 	for c.reject < len(b.Rejects) && b.Rejects[c.reject].Offset < to {
-		p.letter(b.Rejects[c.reject])
+		if p.line.cfg.Rescore == nil {
+			p.letter(b.Rejects[c.reject])
+		}
 		c.reject++
 	}
 }

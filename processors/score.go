@@ -30,6 +30,9 @@ func (p *Pipeline) choose() {
 
 // window takes a window that row completed into the chunk, and scores the chunk if it is full.
 func (p *Pipeline) window(ctx context.Context, b *event.Batch, row *event.Row, w *features.Window) error {
+	if !p.line.cfg.Rescore.wants(w.End) {
+		return nil
+	}
 	if !p.fits {
 		if p.model != nil {
 			p.line.meters.unfit.Inc()
