@@ -36,13 +36,14 @@ type Config struct {
 	Engine engine.Config `yaml:"engine"`
 }
 
-// Retention says how long rows are kept after they were stored, whatever their event time; 0 keeps them for ever. Labels, trainings and models
-// are always kept: they are few, and nothing else tells where a model came from.
+// Retention says how long rows are kept after they were stored, whatever their event time; 0 keeps them for ever. Labels, trainings, models and
+// what happened to replays are always kept: they are few, and nothing else tells where a model came from.
 type Retention struct {
-	Readings    time.Duration `yaml:"readings"`
-	Scores      time.Duration `yaml:"scores"`
-	DeadLetters time.Duration `yaml:"dead_letters"`
-	Metrics     time.Duration `yaml:"metrics"`
+	Readings     time.Duration `yaml:"readings"`
+	Scores       time.Duration `yaml:"scores"`
+	ReplayScores time.Duration `yaml:"replay_scores"`
+	DeadLetters  time.Duration `yaml:"dead_letters"`
+	Metrics      time.Duration `yaml:"metrics"`
 }
 
 // Default returns the configuration of a small machine.
@@ -55,10 +56,11 @@ func Default() Config {
 		QueryMemory:   64 << 20,         // a table of 100,000 rows and ten columns is 10 MiB
 		Fsync:         false,            // it adds 40 ms to every insert, and half as much CPU again
 		Retention: Retention{
-			Readings:    90 * day,  // about 5 GiB for 1,000 assets of 14 signals once a minute
-			Scores:      400 * day, // a year to compare with the last
-			DeadLetters: 30 * day,  // long enough to be repaired and sent again
-			Metrics:     30 * day,
+			Readings:     90 * day,  // about 5 GiB for 1,000 assets of 14 signals once a minute
+			Scores:       400 * day, // a year to compare with the last
+			ReplayScores: 90 * day,  // a replay answers a question; asked again, it can be run again while the log holds its range
+			DeadLetters:  30 * day,  // long enough to be repaired and sent again
+			Metrics:      30 * day,
 		},
 		Engine: engine.Default(),
 	}
@@ -96,7 +98,7 @@ func (c *Config) Validate() error {
 }
 
 func (r Retention) keys() map[string]time.Duration {
-	return map[string]time.Duration{"readings": r.Readings, "scores": r.Scores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
+	return map[string]time.Duration{"readings": r.Readings, "scores": r.Scores, "replay_scores": r.ReplayScores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
 }
 
 // Secret is text that may hold a password. However it is printed, the password is left out.

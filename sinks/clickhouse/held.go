@@ -23,13 +23,17 @@ type Held struct {
 const heldFilter = ` WHERE _topic = {topic:String} AND _partition = {partition:Int32} AND _offset >= {first:Int64} AND _offset < {next:Int64}`
 
 // held returns the condition and parameters for one range. Labels are found by their position alone: a block of one pipeline may hold labels for others.
-func held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (context.Context, string, error) {
+func held(ctx context.Context, table, run, pipeline, topic string, partition int32, first, next int64) (context.Context, string, error) {
 	if !slices.Contains(dataTables, table) {
 		return nil, "", fmt.Errorf("table %q holds no offsets", table)
 	}
 	params := ch.Parameters{"topic": escape(topic), "partition": strconv.Itoa(int(partition)), "first": strconv.FormatInt(first, 10),
 		"next": strconv.FormatInt(next, 10)}
 	where := heldFilter
+	if run != "" {
+		params["run"] = escape(run)
+		where += " AND run = {run:String}"
+	}
 	if table != "labels" {
 		params["pipeline"] = escape(pipeline)
 		where += " AND pipeline = {pipeline:String}"
@@ -40,7 +44,7 @@ func held(ctx context.Context, table, pipeline, topic string, partition int32, f
 // Held counts what a table holds of the offsets [first, next) of a partition, trying again like Write. On a replicated table it sees what its replica
 // has.
 func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (h Held, err error) {
-	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	qctx, where, err := held(ctx, table, "", pipeline, topic, partition, first, next)
 	if err == nil {
 		err = s.again(ctx, table, func() error {
 			row := s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+table+where)
@@ -55,7 +59,12 @@ func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partiti
 
 // HeldOffsets returns the different offsets of the range that the table holds, in ascending order; otherwise it is like Held.
 func (s *Store) HeldOffsets(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (offsets []int64, err error) {
-	qctx, where, err := held(ctx, table, pipeline, topic, partition, first, next)
+	return s.heldOffsets(ctx, table, "", pipeline, topic, partition, first, next)
+}
+
+// heldOffsets is HeldOffsets of one replay's rows, where run names it.
+func (s *Store) heldOffsets(ctx context.Context, table, run, pipeline, topic string, partition int32, first, next int64) (offsets []int64, err error) {
+	qctx, where, err := held(ctx, table, run, pipeline, topic, partition, first, next)
 	if err == nil {
 		err = s.again(ctx, table, func() error {
 			offsets = offsets[:0]
@@ -127,7 +136,7 @@ func (s *Store) Settle(ctx context.Context, b *event.Block) error {
 
 // missing returns a block with the rows of b whose offsets the table does not hold, and how many offsets of the range it holds.
 func (s *Store) missing(ctx context.Context, t *table, b *event.Block) (*event.Block, int, error) {
-	offsets, err := s.HeldOffsets(ctx, t.name, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+	offsets, err := s.heldOffsets(ctx, t.name, t.run, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
 	if err != nil {
 		return nil, 0, err
 	}

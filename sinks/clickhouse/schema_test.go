@@ -29,7 +29,7 @@ func TestSchemaFile(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("-- The schema of andon's ClickHouse database, as the migrations in schema/ make it. Written by go test ./sinks/clickhouse -run SchemaFile -update.\n" +
-		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, deadletters, deadletter_replays and metrics.\n")
+		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, replay_scores, deadletters, deadletter_replays and metrics.\n")
 	names := strings.Fields(ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' ORDER BY engine = 'View', name"))
 	for _, name := range names {
 		b.WriteString("\n" + ask(t, s, "SHOW CREATE TABLE "+name) + ";\n")
@@ -47,7 +47,7 @@ func TestSchemaFile(t *testing.T) {
 	equal(t, "columns without a comment", ask(t, s, `SELECT table, name FROM system.columns WHERE database = 'andon' AND comment = ''
 		AND table IN (SELECT name FROM system.tables WHERE database = 'andon' AND engine != 'View')`), "")
 	equal(t, "tables and views without a comment", ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' AND comment = ''"), "")
-	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), "1 0001_tables\n2 0002_views\n3 0003_filtered\n4 0004_dead_letter_replays\n5 0005_runs")
+	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), "1 0001_tables\n2 0002_views\n3 0003_filtered\n4 0004_dead_letter_replays\n5 0005_runs\n6 0006_replays")
 }
 
 func TestMigrate(t *testing.T) {
@@ -80,7 +80,7 @@ func TestMigrate(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "fsync on", synced(), "4")
+	equal(t, "fsync on", synced(), "5")
 	if err := s.Write(t.Context(), makeBlock("synced", 0, 0, 10, 2, "a")); err != nil {
 		t.Fatal(err)
 	}

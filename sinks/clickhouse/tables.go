@@ -11,6 +11,7 @@ import (
 // table says how one kind of a block's rows goes into its table. Rows of a kind are in the order of their offsets.
 type table struct {
 	name   string
+	run    string // of the replay whose rows they are, in a table that holds those of several
 	rows   func(b *event.Block) int
 	offset func(b *event.Block, i int) int64
 	// times calls f for every time that row i holds.
