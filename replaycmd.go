@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -32,9 +34,34 @@ type replayCommand struct {
 	Gap      time.Duration `help:"Event time between an asset's last row and its next first." default:"72h"`
 	Cursor   string        `help:"File that remembers how far it is, to go on there." type:"path"`
 	Failures string        `help:"Tell the topic of labels that each asset of this pipeline failed at its last row." placeholder:"PIPELINE"`
+
+	Pipeline   string  `help:"Instead of sending anything: give windows of this pipeline's past new scores." group:"Scores of the past" placeholder:"PIPELINE"`
+	From       string  `help:"Windows that end from here on: an event time (2020-01-05T00:00:00Z), or a duration before the newest (24h); or the offsets from which records complete them: 1500, or 0:1500,3:200 for some partitions." group:"Scores of the past" placeholder:"TIME|OFFSETS"`
+	To         string  `help:"Where it ends, itself left out; without it, the log's end as it is now." group:"Scores of the past" placeholder:"TIME|OFFSETS"`
+	Model      string  `help:"Version, its first digits, or an alias; without it the champion." group:"Scores of the past" placeholder:"VERSION"`
+	RunName    string  `name:"run" help:"Name of the run, also to go on with one; without it one is made." group:"Scores of the past" placeholder:"NAME"`
+	Rate       float64 `help:"Rows a second that are read at most, those before --from included; 0 is no bound." group:"Scores of the past"`
+	Nice       int     `help:"How much the live line is preferred by the system, 0 to 19." default:"10" group:"Scores of the past"`
+	Workers    int     `help:"Runs of the model at a time." default:"1" group:"Scores of the past"`
+	ClickHouse string  `name:"clickhouse" help:"ClickHouse server, where neither the appliance nor the configuration tells it." placeholder:"DSN" env:"ANDON_CLICKHOUSE" group:"Scores of the past"`
+	JSON       bool    `name:"json" help:"Print the summary as JSON." group:"Scores of the past"`
+}
+
+// Help is what --help says beyond the flags.
+func (replayCommand) Help() string {
+	return `With --file or --demo it sends recorded rows to Kafka. With --pipeline it scores a past range anew, beside the live line, into andon.replay_scores:
+the log is read from its begin, so that each asset's state is what it was, and windows within --from and --to are scored by --model. The views
+andon.replay_comparison and andon.replay_summary set old and new side by side. Started again with the same --run it goes on where it was; nothing is
+stored twice.`
 }
 
 func (c *replayCommand) Run(t *talk) error {
+	if err := c.check(); err != nil {
+		return usage(err)
+	}
+	if c.Pipeline != "" {
+		return c.rescore(t)
+	}
 	cfg, err := c.load(nil)
 	if err != nil {
 		return err
@@ -65,6 +92,24 @@ func (c *replayCommand) Run(t *talk) error {
 		return usage(err)
 	}
 	return player.Run(t.ctx)
+}
+
+// check finds flags that do not go together.
+func (c *replayCommand) check() error {
+	var errs []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	sends := c.File != "" || c.Demo != "" || c.Topic != ""
+	fault(c.Pipeline != "" && sends, "--pipeline scores the past anew, and --file, --demo and --topic send rows: give one or the other")
+	fault(c.Pipeline == "" && (c.From != "" || c.To != "" || c.Model != "" || c.RunName != "" || c.Rate != 0 || c.JSON),
+		"--from, --to, --model, --run, --rate and --json are for scoring the past anew: name the --pipeline")
+	fault(c.Rate < 0 || math.IsNaN(c.Rate), "--rate: %v is not a number of rows a second; 0 is no bound", c.Rate)
+	fault(c.Nice < 0 || c.Nice > 19, "--nice: %d is not between 0 and 19", c.Nice)
+	fault(c.Workers < 1 || c.Workers > 1024, "--workers: %d is not between 1 and 1024", c.Workers)
+	return errors.Join(errs...)
 }
 
 // definition is what the flags ask for; files is where it is, nil for the disk.
