@@ -148,12 +148,12 @@ ORDER BY records DESC`},
 	{"Models in use", "Which versions gave the scores, and how many.", `SELECT pipeline, version, scores, first_scored, last_scored, max_latency_ms, network
 FROM models_in_use
 ORDER BY last_scored DESC`},
-	{"Replays", "The past scored anew: each run beside the live line, in one row.", `SELECT pipeline, run, state, windows_from, windows_to, version, windows, both, only_old, only_new, mean_abs_value_change,
+	{"Replays", "The past scored anew: each of the newest runs beside the live line, in one row.", `SELECT pipeline, run, state, windows_from, windows_to, version, windows, both, only_old, only_new, mean_abs_value_change,
     value_correlation, mean_abs_risk_change, risk_raised, risk_lowered
 FROM replay_runs
-LEFT JOIN replay_summary USING (pipeline, run)
+LEFT JOIN (SELECT * FROM replay_summary WHERE (pipeline, run) IN (SELECT pipeline, run FROM replay_runs ORDER BY started DESC LIMIT 10)) AS s USING (pipeline, run)
 ORDER BY started DESC
-LIMIT 100`},
+LIMIT 10`},
 	{"Replay beside the live line", "Old and new scores of the newest run, the largest changes of risk first.", `SELECT pipeline, asset, end, old_value, new_value, old_risk, new_risk, risk_change, old_version, new_version
 FROM replay_comparison
 WHERE (pipeline, run) IN (SELECT pipeline, run FROM replay_runs ORDER BY started DESC LIMIT 1)
