@@ -18,6 +18,7 @@ import (
 	"andon/event"
 	"andon/ingest"
 	"andon/model/ort"
+	"andon/model/s3"
 	"andon/sinks/clickhouse"
 )
 
@@ -149,6 +150,14 @@ func (c *doctorCommand) examine(ctx context.Context) []finding {
 				return "", err
 			}
 			return strings.Join(at.Brokers, ", "), nil
+		})
+	}
+	if at := cfg.Models.S3; at.Endpoint != "" {
+		look("models bucket", func() (string, error) {
+			if _, err := s3.Open(ctx, at, 1); err != nil {
+				return "", err
+			}
+			return at.Bucket + " at " + at.Endpoint, nil
 		})
 	}
 	if !running {

@@ -113,6 +113,11 @@ func TestBringYourOwnModel(t *testing.T) {
 	refused("NoSuchOperator", unknown, "--pipeline", "pumps")
 	refused(`no pipeline "fans" to use it; there are: pumps`, testdata("torch_dynamo.onnx"), "--pipeline", "fans")
 	refused("cannot fill", testdata("torch_dynamo.onnx"), "--pipeline", "pumps", "--spec", file("one.yaml", "inputs: [{signals: [pressure]}]"))
+	alone, err := os.ReadFile(testdata("torch_external.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("torch_external.onnx.data: no such file", file("alone.onnx", string(alone)), "--pipeline", "pumps")
 	refused("colour", testdata("torch_dynamo.onnx"), "--pipeline", "pumps", "--spec", file("bad.yaml", "colour: red"))
 	if out := done("list", "--json"); out != "[]" {
 		t.Errorf("refused files left %s", out)
@@ -122,6 +127,8 @@ func TestBringYourOwnModel(t *testing.T) {
 	if again := done("push", testdata("torch_dynamo.onnx"), "--pipeline", "pumps", "--spec", filepath.Join(dir, "torch.yaml")); again != life {
 		t.Errorf("the same file again is version %s, was %s", again, life)
 	}
+	// PyTorch keeps the numbers in a second file unless it is told otherwise.
+	done("push", testdata("torch_external.onnx"), "--pipeline", "pumps", "--spec", filepath.Join(dir, "torch.yaml"))
 	done("promote", life[:6], "--who", "anna", "--why", "the first")
 	var want struct {
 		Windows [][][]float64

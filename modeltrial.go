@@ -62,6 +62,9 @@ func tryModel(ctx context.Context, cfg *Config, m *model.Model) (map[string]floa
 	}
 	var result trialResult
 	if json.Unmarshal(out.Bytes(), &result) == nil && result.Error != "" {
+		if strings.Contains(result.Error, "allocate memory") || strings.Contains(result.Error, "bad_alloc") || strings.Contains(result.Error, "bad allocation") {
+			result.Error += fmt.Sprintf("; it may have models.trial_memory, %s", limits.TrialMemory)
+		}
 		return nil, errors.New(result.Error)
 	}
 	if err != nil {

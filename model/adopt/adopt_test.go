@@ -266,3 +266,25 @@ func TestRefused(t *testing.T) {
 	bad(nil, "value: {map: cube, column: -1}", "value.map")
 	bad(nil, "value: {half: 2}", "value.map")
 }
+
+// Whatever stands in the YAML beside a model, reading it ends without a panic, and what is read can be used or is refused.
+func FuzzSpec(f *testing.F) {
+	f.Add([]byte(torchSpec))
+	f.Add(file(f, "mlflow/MLmodel"))
+	forest := file(f, "sklearn_forest.onnx")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		specs := []*Spec{}
+		if s, err := Read(text); err == nil {
+			specs = append(specs, s)
+		}
+		if m, err := ReadMLmodel(text); err == nil {
+			specs = append(specs, m.Spec)
+		}
+		for _, s := range specs {
+			m, err := Adopt(forest, s, "pumps", pumps(), model.Lineage{})
+			if err == nil && m.Version == "" {
+				t.Error("a model without a version")
+			}
+		}
+	})
+}
