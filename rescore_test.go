@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"andon/model"
@@ -204,6 +206,28 @@ func TestRescore(t *testing.T) {
 	if n := p.number(t, "SELECT count() FROM andon.scores"); n < live*1.15 {
 		t.Errorf("%v live scores, %v before: the live line stood still", n, live)
 	}
+
+	// Stopped in the middle, and the group's commits are lost: what is stored says where to go on.
+	live = p.number(t, "SELECT count() FROM andon.scores")
+	lost := command(args("--run", "lost", "--rate", "1500")...)
+	if err := lost.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "the first scores of the replay", func() bool { return p.number(t, "SELECT count() FROM andon.replay_scores WHERE run = 'lost'") > 0 })
+	if err := lost.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _ = lost.Wait(); lost.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("stopped: exit code %d, want %d", lost.ProcessState.ExitCode(), exitFailed)
+	}
+	if _, err := kadm.NewClient(client).DeleteGroup(t.Context(), "andon.plant.replay.lost"); err != nil {
+		t.Fatal(err)
+	}
+	before = p.number(t, "SELECT count() FROM andon.replay_scores WHERE run = 'lost'")
+	if s, _ = replay("--run", "lost"); before >= live || float64(s.Scores) != live-before {
+		t.Errorf("%v scores were stored, of %v; it went on with %+v", before, live, s)
+	}
+	counts("lost", fmt.Sprintf("%v %v 1", live, live))
 
 	// Two processes of one run share the work.
 	live = p.number(t, "SELECT count() FROM andon.scores")
