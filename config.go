@@ -74,6 +74,8 @@ type Topics struct {
 	DeadLetter string `yaml:"deadletter"`
 	Scores     string `yaml:"scores"`
 	Labels     string `yaml:"labels"`
+	// Readings is of rows that were taken, of the pipelines that publish them and name no topic of their own.
+	Readings string `yaml:"readings"`
 	// State is of snapshots; on a cluster it must be compacted.
 	State string `yaml:"state"`
 	// Models is of moves of aliases and new versions, which all replicas follow; on a cluster it has one partition and must be compacted.
@@ -82,15 +84,18 @@ type Topics struct {
 
 // Pipeline is the unit a person owns: where records come from, how they become windows, which model scores them and how it is made.
 type Pipeline struct {
-	Name   string          `yaml:"name"`
-	Source ingest.Source   `yaml:"source"`
-	Window features.Config `yaml:"window"`
+	Name   string        `yaml:"name"`
+	Source ingest.Source `yaml:"source"`
+	// Window says how rows become windows; without it the pipeline stores and publishes readings only.
+	Window *features.Config `yaml:"window"`
 	// Model says what is trained; without it the pipeline stores readings and scores with whatever model is promoted.
 	Model *trainer.Spec `yaml:"model"`
 	// Partitions of the topic, where it is made here; 0 takes broker.partitions.
 	Partitions int `yaml:"partitions"`
 	// PublishScores sends each score to the topic of scores, too.
 	PublishScores bool `yaml:"publish_scores"`
+	// Readings says what becomes of the rows themselves; without it they are stored, and not published.
+	Readings *processors.Readings `yaml:"readings"`
 }
 
 // defaultConfig is the embedded default without pipelines.
@@ -107,7 +112,8 @@ func defaultConfig() Config {
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
-		Topics:     Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", State: "andon.state", Models: "andon.models"},
+		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
+			Models: "andon.models"},
 	}
 }
 
@@ -194,13 +200,37 @@ func (c *Config) Validate() error {
 		}
 		names[p.Name] = true
 		section(key+".source", p.Source.Validate())
-		section(key+".window", p.Window.Validate())
+		if p.Window != nil {
+			section(key+".window", p.Window.Validate())
+		}
 		if p.Model != nil {
 			section(key+".model", p.Model.Validate())
+			if p.Window == nil {
+				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
+			}
 		}
+		section(key+".readings", c.readingsFaults(p))
 	}
 	for i := range c.Demo {
 		section(fmt.Sprintf("demo[%d]", i), c.Demo[i].Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// readingsFaults reports what is wrong with what a pipeline does with its readings.
+func (c *Config) readingsFaults(p *Pipeline) error {
+	r, topic := p.readings(), c.readingsTopic(p)
+	var errs []error
+	if !r.Store && p.Model != nil {
+		errs = append(errs, errors.New("store: the model is trained from stored readings: store them, or take the model section out and promote a model from elsewhere"))
+	}
+	switch {
+	case !r.Publish && r.Topic != "":
+		errs = append(errs, errors.New("topic: nothing is published to it: set publish, or leave it out"))
+	case r.Publish && topic == "":
+		errs = append(errs, errors.New("topic: name one here, or in topics.readings"))
+	case r.Publish && topic == p.Source.Topic:
+		errs = append(errs, fmt.Errorf("topic: %q is what the pipeline reads: it would read its own readings for ever", topic))
 	}
 	return errors.Join(errs...)
 }
@@ -245,8 +275,27 @@ func (c *Config) modelsDir() string {
 	return c.path("models")
 }
 
+// readings says what becomes of the pipeline's rows.
+func (p *Pipeline) readings() processors.Readings {
+	if p.Readings == nil {
+		return processors.Default().Readings
+	}
+	return *p.Readings
+}
+
+// readingsTopic returns where a pipeline's readings go, if it publishes them.
+func (c *Config) readingsTopic(p *Pipeline) string {
+	if t := p.readings().Topic; t != "" {
+		return t
+	}
+	return c.Topics.Readings
+}
+
 // recipe returns the pipeline's recipe with its signals filled in.
 func (p *Pipeline) recipe() model.Recipe {
+	if p.Window == nil {
+		return model.Recipe{Signals: p.Source.Columns()}
+	}
 	r := p.Window.Recipe
 	if len(r.Signals) == 0 {
 		r.Signals = p.Source.Columns()

@@ -42,8 +42,11 @@ func (r *rescoring) run(ctx context.Context, workers int) (state string, err err
 		return "", err
 	}
 
+	if pipe.Window == nil {
+		return "", usage(fmt.Errorf("the pipeline %s makes no windows (window), so there is nothing to score", pipe.Name))
+	}
 	pc := processors.Default()
-	pc.Pipeline, pc.Signals, pc.Source, pc.Flush, pc.Features = pipe.Name, pipe.Source.Signals, fmt.Sprintf("%+v", pipe.Source.Spec), cfg.Flush, &pipe.Window
+	pc.Pipeline, pc.Signals, pc.Source, pc.Flush, pc.Features = pipe.Name, pipe.Source.Columns(), fmt.Sprintf("%+v", pipe.Source.Spec), cfg.Flush, pipe.Window
 	pc.Rescore = &processors.Rescore{From: r.def.From, To: r.def.To}
 	line, err := processors.New(pc, processors.Judge{Scorer: judge, Live: func() *model.Model { return m }}, processors.Outlets{Sink: r}, processors.NewMetrics(reg), r.log)
 	if err != nil {

@@ -377,7 +377,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		out.Vault = shelf{vault, int32(base)}
 		base += cfg.partitions(i)
 		pc := processors.Default()
-		pc.Features = &p.Window
+		pc.Features, pc.Readings = p.Window, p.readings()
 		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}
 		if err := add(p.Name, p.Source, pc, j); err != nil {
 			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)
@@ -398,7 +398,7 @@ type intake struct {
 
 // featurizer gives the trainer the line's own windows.
 func (p *Pipeline) featurizer() func(*model.Recipe, []event.Row, func(int64, []float32)) error {
-	w := p.Window
+	w := *p.Window // who trains has one
 	if len(w.Recipe.Signals) == 0 {
 		w.Recipe.Signals = p.Source.Columns()
 	}

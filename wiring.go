@@ -9,6 +9,7 @@ import (
 	"andon/event"
 	"andon/ingest"
 	"andon/ingest/broker"
+	"andon/ingest/decode"
 	"andon/ingest/replay"
 	"andon/model"
 	"andon/sinks/clickhouse"
@@ -86,6 +87,11 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	add(cfg.Topics.Labels, 1, 32<<20)
 	add(cfg.Topics.DeadLetter, 1, 128<<20)
 	add(cfg.Topics.Scores, 0, 0)
+	for i := range cfg.Pipelines {
+		if p := &cfg.Pipelines[i]; p.readings().Publish {
+			add(cfg.readingsTopic(p), p.Partitions, 0)
+		}
+	}
 	if bus != nil {
 		var list []broker.Topic
 		for _, t := range all {
@@ -121,17 +127,32 @@ func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheu
 		if p.PublishScores {
 			to.Scores = cfg.Topics.Scores
 		}
+		if p.readings().Publish {
+			to.Readings, to.Form = cfg.readingsTopic(p), readingForm(p.Source)
+		}
 		outputs[p.Name] = to
 	}
 	return kafka.Open(k, func(pipeline string) kafka.Outputs { return outputs[pipeline] }, log, reg)
 }
 
+// readingForm is how a pipeline's readings are written: as its source's records of the wide shape would be.
+func readingForm(s ingest.Source) kafka.Form {
+	f := kafka.Form{Asset: s.Asset, Time: s.Time, TimeUnit: s.TimeUnit}
+	if f.Asset == decode.Key {
+		f.Asset = "asset"
+	}
+	if f.Time == decode.Timestamp {
+		f.Time = "time"
+	}
+	return f
+}
+
 // sink is the store as the line asks it.
 type sink struct{ *clickhouse.Store }
 
-// Held tells which offsets of a range are stored as readings, labels or dead letters, and which as scores.
+// Held tells which offsets of a range are stored as readings (or counted with their block), labels or dead letters, and which as scores.
 func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error) {
-	for _, table := range []string{"readings", "labels", "deadletters"} {
+	for _, table := range []string{"readings", "handled", "labels", "deadletters"} {
 		offsets, err := s.HeldOffsets(ctx, table, pipeline, topic, partition, first, next)
 		if err != nil {
 			return nil, nil, err

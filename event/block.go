@@ -71,6 +71,30 @@ func (f *Features) Reset() {
 	*f = Features{Names: f.Names, Asset: f.Asset[:0], Start: f.Start[:0], End: f.End[:0], Offset: f.Offset[:0], Values: f.Values[:0]}
 }
 
+// Tally counts what became of a block's rows, and holds their newest event time, Unix nanoseconds.
+type Tally struct {
+	OK, Duplicate, Filtered int
+	Newest                  int64
+}
+
+// Add counts one row.
+func (t *Tally) Add(s Status, time int64) {
+	if t.Rows() == 0 || time > t.Newest {
+		t.Newest = time
+	}
+	switch s {
+	case StatusDuplicate:
+		t.Duplicate++
+	case StatusFiltered:
+		t.Filtered++
+	default:
+		t.OK++
+	}
+}
+
+// Rows returns how many rows were counted.
+func (t *Tally) Rows() int { return t.OK + t.Duplicate + t.Filtered }
+
 // Block is everything that one partition's offsets [First, Next) became; a Sink stores a Block whole, and once.
 type Block struct {
 	Pipeline  string
@@ -78,6 +102,10 @@ type Block struct {
 	Partition int32
 	First     int64
 	Next      int64
+
+	// Tally counts all rows of the block. Counted tells that it is stored in place of the readings, which then are those that are to be published, or none.
+	Tally   Tally
+	Counted bool
 
 	Readings    Readings
 	Features    Features
@@ -89,13 +117,18 @@ type Block struct {
 // Reset empties the block and keeps its memory and its identity (pipeline, topic, partition, names of values).
 func (b *Block) Reset(first int64) {
 	b.First, b.Next = first, first
+	b.Tally = Tally{}
 	b.Readings = Readings{Signals: b.Readings.Signals, Asset: b.Readings.Asset[:0], Time: b.Readings.Time[:0],
 		Offset: b.Readings.Offset[:0], Status: b.Readings.Status[:0], Values: b.Readings.Values[:0]}
 	b.Features.Reset()
 	b.Scores, b.Labels, b.DeadLetters = b.Scores[:0], b.Labels[:0], b.DeadLetters[:0]
 }
 
-// Rows returns how many rows of all kinds the block holds.
+// Rows returns how many rows of all kinds the block stands for.
 func (b *Block) Rows() int {
-	return b.Readings.Len() + b.Features.Len() + len(b.Scores) + len(b.Labels) + len(b.DeadLetters)
+	rows := b.Readings.Len()
+	if b.Counted {
+		rows = b.Tally.Rows()
+	}
+	return rows + b.Features.Len() + len(b.Scores) + len(b.Labels) + len(b.DeadLetters)
 }

@@ -21,6 +21,7 @@ type Config struct {
 	// Features says how rows become windows. Without it rows are stored, and nothing more.
 	Features *features.Config `yaml:"features"`
 	Flush    Flush            `yaml:"flush"`
+	Readings Readings         `yaml:"readings"`
 	Snapshot Snapshot         `yaml:"snapshot"`
 	// ScoreChunk is how many windows go to the scorer in one call.
 	ScoreChunk int `yaml:"score_chunk"`
@@ -38,6 +39,23 @@ type Flush struct {
 	Interval time.Duration `yaml:"interval"`
 }
 
+// Readings says what becomes of the rows themselves, beside windows and scores.
+type Readings struct {
+	// Store keeps each row in the Sink. Without it a block's rows are counted, and the Sink keeps their number.
+	Store bool `yaml:"store"`
+	// Publish sends each row that was taken to the Publisher.
+	Publish bool `yaml:"publish"`
+	// Topic is where to, for the Publisher.
+	Topic string `yaml:"topic"`
+}
+
+// UnmarshalYAML reads a section over the defaults.
+func (r *Readings) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Readings
+	*r = Default().Readings
+	return unmarshal((*plain)(r))
+}
+
 // Default returns the settings of a pipeline without features.
 func Default() Config {
 	return Config{
@@ -49,6 +67,7 @@ func Default() Config {
 			// People watch. Four partitions at this rate are a few hundred small parts a minute, which merges keep up with.
 			Interval: time.Second,
 		},
+		Readings: Readings{Store: true}, // models are trained from them, and people look at them
 		// Read back in a fifth of a second, at 1 to 2 µs a record (BenchmarkIntake, BenchmarkHandle). A hundred assets with windows of 30x29 make 400 KB, a fortieth of what as many records take.
 		Snapshot: Snapshot{Records: 50_000},
 		// Enough for a device that likes large batches, at 3.6 MB for windows of 30x29; the first of them waits about 20 ms of two cores for the last.

@@ -56,12 +56,20 @@ func (p *Pipeline) flush(ctx context.Context) error {
 }
 
 func (p *Pipeline) publish(ctx context.Context, b *event.Block) error {
-	if pub := p.line.out.Publisher; pub != nil && len(b.Scores)+len(b.DeadLetters) > 0 {
+	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+len(b.DeadLetters) > 0 {
 		if err := pub.Publish(ctx, b); err != nil {
 			return p.fail("publish", b.First, b.Next, err)
 		}
 	}
 	return nil
+}
+
+// published returns how many readings of a block may be published.
+func (p *Pipeline) published(b *event.Block) int {
+	if !p.line.cfg.Readings.Publish {
+		return 0
+	}
+	return b.Readings.Len()
 }
 
 // store writes the block. Rows that the Sink refuses become dead letters, and the rest is written again: what is stored of it stays as it is.
@@ -118,5 +126,6 @@ func (p *Pipeline) empty(first int64) {
 	// Dead letters point to whole fetches.
 	clear(p.block.DeadLetters)
 	p.block.Reset(first)
+	p.block.Counted = !p.line.cfg.Readings.Store
 	p.letterBytes, p.version, p.due = 0, "", time.Time{}
 }

@@ -49,7 +49,7 @@ type Refusal interface {
 	Remove(b *event.Block)
 }
 
-// Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings, labels or dead
+// Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings or counted, labels, dead
 // letters) and those scored.
 type Settler interface {
 	Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error)
@@ -103,7 +103,11 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 		}
 		l.recipe, settings = state.Recipe(), state.Fingerprint()
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %x %q", cfg.Signals, settings, cfg.Source))
+	text := fmt.Appendf(nil, "%q %x %q", cfg.Signals, settings, cfg.Source)
+	if !cfg.Readings.Store {
+		text = append(text, " counted"...)
+	}
+	sum := sha256.Sum256(text)
 	l.schema = hex.EncodeToString(sum[:6])
 	return l, nil
 }
@@ -134,6 +138,7 @@ func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error)
 		commit: a.Commit, read: a.Read, committed: a.Committed}
 	p.block = event.Block{Pipeline: l.cfg.Pipeline, Topic: a.Topic, Partition: a.Partition, Readings: event.Readings{Signals: l.cfg.Signals}}
 	p.block.Reset(a.Committed)
+	p.block.Counted = !l.cfg.Readings.Store
 	n, err := parseNote(a.Note, a.Committed)
 	if err != nil {
 		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)

@@ -100,7 +100,7 @@ func (p *Pipeline) cut(b *event.Batch, c *cursor) int64 {
 	if p.reform != nil {
 		return min(b.Next, p.reform.Next)
 	}
-	if last := c.row + p.line.cfg.Flush.Rows - p.records() - 1; last < len(b.Rows) {
+	if last := c.row + p.most() - p.records() - 1; last < len(b.Rows) {
 		return b.Rows[last].Offset + 1
 	}
 	return b.Next
@@ -108,7 +108,18 @@ func (p *Pipeline) cut(b *event.Batch, c *cursor) int64 {
 
 // records returns how many input records the block accounts for.
 func (p *Pipeline) records() int {
-	return p.block.Readings.Len() + len(p.block.Labels) + len(p.block.DeadLetters)
+	return p.block.Tally.Rows() + len(p.block.Labels) + len(p.block.DeadLetters)
+}
+
+// countedRows is how many times the rows of a block it may stand for where they are counted only. If it must be formed again it has them all in memory.
+const countedRows = 4
+
+// most returns how many records make the block full.
+func (p *Pipeline) most() int {
+	if r := &p.line.cfg.Readings; r.Store || r.Publish {
+		return p.line.cfg.Flush.Rows
+	}
+	return countedRows * p.line.cfg.Flush.Rows
 }
 
 // full tells whether the block must be flushed now.
@@ -117,7 +128,7 @@ func (p *Pipeline) full() bool {
 		return p.at == p.reform.Next
 	}
 	f := &p.line.cfg.Flush
-	return p.records() >= f.Rows || p.bytes() >= int(f.Bytes) || !p.line.now().Before(p.due)
+	return p.records() >= p.most() || p.bytes() >= int(f.Bytes) || !p.line.now().Before(p.due)
 }
 
 // bytes estimates the block's size in memory.
@@ -182,11 +193,11 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 		case out == features.Late:
 			p.letter(p.late(b, row))
 		case out == features.Duplicate:
-			p.block.Readings.Append(row, event.StatusDuplicate)
+			p.reading(row, event.StatusDuplicate)
 		case out == filtered:
-			p.block.Readings.Append(row, event.StatusFiltered)
+			p.reading(row, event.StatusFiltered)
 		default:
-			p.block.Readings.Append(row, event.StatusOK)
+			p.reading(row, event.StatusOK)
 		}
 		switch untaken := out >= features.Duplicate; {
 		case untaken && !sparse:
@@ -221,6 +232,14 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 		}
 	}
 	return nil
+}
+
+// reading counts a row, and puts it into the block if it is stored or published. A block that is formed again has them all: see settle.
+func (p *Pipeline) reading(row *event.Row, s event.Status) {
+	p.block.Tally.Add(s, row.Time)
+	if r := &p.line.cfg.Readings; r.Store || p.reform != nil || r.Publish && s == event.StatusOK {
+		p.block.Readings.Append(row, s)
+	}
 }
 
 // rejects puts the records that did not decode, up to an offset, into the block.

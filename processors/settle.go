@@ -27,13 +27,29 @@ func (p *Pipeline) settle(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	if was.Schema != mixed {
+		// Whoever forms the range after us must ask, too: also one with the settings that were first, and one with ours, for neither's block is what is stored.
+		n, i := p.note, *was
+		i.Schema = mixed
+		n.Intent = &i
+		if err := p.commit(ctx, b.First, n.String()); err != nil {
+			return err
+		}
+		was.Schema = mixed
+	}
 	handled, scored, err := sink.Held(ctx, b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
 	if err != nil {
 		return err
 	}
 	without(b, set(handled), set(scored))
+	if len(handled) > 0 {
+		b.Counted = false // what is left is stored one by one, for a range that is counted must hold nothing else
+	}
 	return nil
 }
+
+// mixed is the schema of an intent whose range was formed under more than one.
+const mixed = "mixed"
 
 func set(offsets []int64) map[int64]bool {
 	s := make(map[int64]bool, len(offsets))

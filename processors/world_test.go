@@ -34,8 +34,10 @@ type world struct {
 	note       string
 	generation int
 
-	tables map[string]map[token][]string // by table, one insert a token
-	sent   map[int64]int                 // offset of a dead letter or score: how often it was published
+	tables    map[string]map[token][]string // by table, one insert a token
+	sent      map[int64]int                 // offset of a dead letter or score: how often it was published
+	read      map[int64]int                 // offset of a reading: how often it was published, where the pipeline does that
+	publishes bool
 
 	// vault holds snapshots by ref, of which no key has more than one; trimmed is where the log begins.
 	vault   map[string]saved
@@ -73,8 +75,8 @@ type entry struct {
 }
 
 func newWorld() *world {
-	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
-	for _, table := range []string{"readings", "scores", "labels", "deadletters"} {
+	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
+	for _, table := range []string{"readings", "scores", "labels", "deadletters", "handled"} {
 		w.tables[table] = map[token][]string{}
 	}
 	return w
@@ -124,7 +126,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 		w.before()
 	}
 	at := token{b.First, b.Next}
-	for _, table := range []string{"readings", "labels", "deadletters", "scores"} {
+	for _, table := range []string{"readings", "labels", "deadletters", "scores", "handled"} {
 		rows := lines(b, table)
 		if len(rows) == 0 {
 			continue
@@ -151,9 +153,16 @@ func lines(b *event.Block, table string) (rows []string) {
 	switch table {
 	case "readings":
 		r := &b.Readings
+		if b.Counted {
+			return nil
+		}
 		for i := range r.Asset {
 			n := len(r.Signals)
 			rows = append(rows, fmt.Sprintf("@%d %s %g status=%d %v", r.Offset[i], r.Asset[i], float64(r.Time[i])/1e9, r.Status[i], r.Values[i*n:(i+1)*n]))
+		}
+	case "handled":
+		if b.Counted {
+			rows = append(rows, fmt.Sprintf("@%d-%d ok=%d duplicate=%d filtered=%d dead=%d", b.First, b.Next, b.Tally.OK, b.Tally.Duplicate, b.Tally.Filtered, len(b.DeadLetters)))
 		}
 	case "scores":
 		for _, s := range b.Scores {
@@ -174,6 +183,11 @@ func lines(b *event.Block, table string) (rows []string) {
 func (w *world) Publish(_ context.Context, b *event.Block) error {
 	return w.step(func() {
 		w.trace("publish %d scores, %d dead letters", len(b.Scores), len(b.DeadLetters))
+		for i, s := range b.Readings.Status {
+			if s == event.StatusOK && w.publishes {
+				w.read[b.Readings.Offset[i]]++
+			}
+		}
 		for _, s := range b.Scores {
 			w.sent[s.Offset]++
 		}

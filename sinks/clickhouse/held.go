@@ -41,13 +41,22 @@ func held(ctx context.Context, table, run, pipeline, topic string, partition int
 	return ch.Context(ctx, ch.WithParameters(params)), where, nil
 }
 
+// source is where a table's offsets are read from: a block that was counted holds all of its offsets.
+func source(table string) string {
+	if table != handledTable.name {
+		return table
+	}
+	return `(SELECT pipeline, _topic, _partition, arrayJoin(range(greatest(first, {first:Int64}), least(next, {next:Int64}))) AS _offset FROM handled
+		WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND _partition = {partition:Int32} AND first < {next:Int64} AND next > {first:Int64})`
+}
+
 // Held counts what a table holds of the offsets [first, next) of a partition, trying again like Write. On a replicated table it sees what its replica
 // has.
 func (s *Store) Held(ctx context.Context, table, pipeline, topic string, partition int32, first, next int64) (h Held, err error) {
 	qctx, where, err := held(ctx, table, "", pipeline, topic, partition, first, next)
 	if err == nil {
 		err = s.again(ctx, table, func() error {
-			row := s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+table+where)
+			row := s.owner.QueryRow(qctx, "SELECT count(), uniqExact(_offset), min(_offset), max(_offset) FROM "+source(table)+where)
 			return row.Scan(&h.Rows, &h.Offsets, &h.First, &h.Last)
 		})
 	}
@@ -68,7 +77,7 @@ func (s *Store) heldOffsets(ctx context.Context, table, run, pipeline, topic str
 	if err == nil {
 		err = s.again(ctx, table, func() error {
 			offsets = offsets[:0]
-			return s.scan(qctx, "SELECT DISTINCT _offset FROM "+table+where+" ORDER BY _offset", func(rows driver.Rows) error {
+			return s.scan(qctx, "SELECT DISTINCT _offset FROM "+source(table)+where+" ORDER BY _offset", func(rows driver.Rows) error {
 				var o int64
 				err := rows.Scan(&o)
 				offsets = append(offsets, o)

@@ -43,6 +43,26 @@ ORDER BY (pipeline, reason, _topic, _partition, _offset)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192
 COMMENT 'Records that could not be used, whole, with the reason. The topic andon.deadletter holds the same.';
 
+CREATE TABLE andon.handled
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that handled the records.',
+    `first` Int64 COMMENT 'First Kafka offset of the block.',
+    `next` Int64 COMMENT 'First offset after the block.',
+    `ok` UInt64 COMMENT 'Records that were taken.',
+    `duplicate` UInt64 COMMENT 'Records of the same asset, time and signals as one taken before.',
+    `filtered` UInt64 COMMENT 'Records that the rules of the source leave out.',
+    `labels` UInt64 COMMENT 'Records that are in labels.',
+    `dead` UInt64 COMMENT 'Records that are in deadletters instead. What ClickHouse refused of a record that was taken is not among them.',
+    `newest` DateTime64(6, 'UTC') COMMENT 'Newest event time of the records that are rows; the first that ClickHouse holds where none is.',
+    `_topic` LowCardinality(String) COMMENT 'Kafka topic of the records.',
+    `_partition` Int32 COMMENT 'Kafka partition of the records.',
+    `_stored` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the row was stored, by the clock of the ClickHouse server.'
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, _topic, _partition, first)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192
+COMMENT 'Blocks of pipelines that do not store their readings (readings.store: false): which offsets were handled, and what became of them.';
+
 CREATE TABLE andon.labels
 (
     `pipeline` LowCardinality(String) COMMENT 'Pipeline that the label is for.',
@@ -330,19 +350,40 @@ FROM
             pipeline,
             _topic,
             _partition,
-            status,
-            toStartOfMinute(_stored) AS minute,
-            count() AS n,
-            max(_offset) AS offset,
-            max(time) AS event_time,
-            max(_stored) AS stored_at
-        FROM andon.readings
-        GROUP BY
+            (ok + duplicate) + filtered AS n,
+            next - 1 AS offset,
+            newest AS event_time,
+            _stored AS stored_at
+        FROM andon.handled
+        UNION ALL
+        SELECT
             pipeline,
             _topic,
             _partition,
-            status,
-            toStartOfMinute(_stored)
+            n,
+            offset,
+            event_time,
+            stored_at
+        FROM
+        (
+            SELECT
+                pipeline,
+                _topic,
+                _partition,
+                status,
+                toStartOfMinute(_stored) AS minute,
+                count() AS n,
+                max(_offset) AS offset,
+                max(time) AS event_time,
+                max(_stored) AS stored_at
+            FROM andon.readings
+            GROUP BY
+                pipeline,
+                _topic,
+                _partition,
+                status,
+                toStartOfMinute(_stored)
+        )
     )
     GROUP BY
         pipeline,
@@ -736,29 +777,46 @@ CREATE VIEW andon.rows_per_minute
     `duplicates` UInt64,
     `filtered` UInt64
 )
-COMMENT 'Readings stored in each minute of wall-clock time.'
+COMMENT 'Rows handled in each minute of wall-clock time.'
 AS SELECT
     pipeline,
     minute,
     sum(n) AS rows,
-    sumIf(n, status = 'duplicate') AS duplicates,
-    sumIf(n, status = 'filtered') AS filtered
+    sum(twice) AS duplicates,
+    sum(out) AS filtered
 FROM
 (
     SELECT
         pipeline,
-        _topic,
-        _partition,
-        status,
         toStartOfMinute(_stored) AS minute,
-        count() AS n
-    FROM andon.readings
-    GROUP BY
+        (ok + duplicate) + filtered AS n,
+        duplicate AS twice,
+        filtered AS out
+    FROM andon.handled
+    UNION ALL
+    SELECT
         pipeline,
-        _topic,
-        _partition,
-        status,
-        toStartOfMinute(_stored)
+        minute,
+        n,
+        if(status = 'duplicate', n, 0),
+        if(status = 'filtered', n, 0)
+    FROM
+    (
+        SELECT
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored) AS minute,
+            count() AS n
+        FROM andon.readings
+        GROUP BY
+            pipeline,
+            _topic,
+            _partition,
+            status,
+            toStartOfMinute(_stored)
+    )
 )
 GROUP BY
     pipeline,

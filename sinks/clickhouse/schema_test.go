@@ -47,7 +47,15 @@ func TestSchemaFile(t *testing.T) {
 	equal(t, "columns without a comment", ask(t, s, `SELECT table, name FROM system.columns WHERE database = 'andon' AND comment = ''
 		AND table IN (SELECT name FROM system.tables WHERE database = 'andon' AND engine != 'View')`), "")
 	equal(t, "tables and views without a comment", ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' AND comment = ''"), "")
-	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), "1 0001_tables\n2 0002_views\n3 0003_filtered\n4 0004_dead_letter_replays\n5 0005_runs\n6 0006_replays")
+	all, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var applied []string
+	for _, m := range all {
+		applied = append(applied, fmt.Sprint(m.version, " ", m.name))
+	}
+	equal(t, "migrations", ask(t, s, "SELECT version, name FROM migrations ORDER BY version"), strings.Join(applied, "\n"))
 }
 
 func TestMigrate(t *testing.T) {
@@ -80,7 +88,7 @@ func TestMigrate(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "fsync on", synced(), "5")
+	equal(t, "fsync on", synced(), "6")
 	if err := s.Write(t.Context(), makeBlock("synced", 0, 0, 10, 2, "a")); err != nil {
 		t.Fatal(err)
 	}

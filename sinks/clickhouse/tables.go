@@ -21,11 +21,16 @@ type table struct {
 	frame func(b *event.Block) *frame
 }
 
-// blockTables are in the order of insertion: dead letters last, when it is known which rows were refused.
+// blockTables are in the order of insertion: dead letters when it is known which rows were refused, and what was handled when all else is there.
 var blockTables = []*table{
 	{
-		name:   "readings",
-		rows:   func(b *event.Block) int { return b.Readings.Len() },
+		name: "readings",
+		rows: func(b *event.Block) int {
+			if b.Counted {
+				return 0
+			}
+			return b.Readings.Len()
+		},
 		offset: func(b *event.Block, i int) int64 { return b.Readings.Offset[i] },
 		times:  func(b *event.Block, i int, f func(ns int64)) { f(b.Readings.Time[i]) },
 		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
@@ -81,6 +86,7 @@ var blockTables = []*table{
 		},
 		frame: deadLettersFrame,
 	},
+	handledTable,
 }
 
 // bare returns a block of the same range with no rows.

@@ -24,6 +24,8 @@ import (
 // Outputs names the topics that a pipeline's results are published to; an empty one is not published. Dead letters always are, to Config.DeadLetters.
 type Outputs struct {
 	Scores, Features, Readings string
+	// Form is that of readings.
+	Form Form
 }
 
 // Publisher publishes blocks. All partitions of all pipelines share one.
@@ -64,7 +66,7 @@ func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, r
 // batchOverhead is more than a batch of one record needs beside it.
 const batchOverhead = 1024
 
-// Publish sends the block's dead letters and then, if its pipeline publishes them, its scores. It returns when the brokers have acknowledged all, when one
+// Publish sends the block's dead letters and then, if its pipeline publishes them, its scores and the readings that were taken. It returns when the brokers have acknowledged all, when one
 // was refused for good, or when ctx ends; in between it waits and retries without an end. It may be called concurrently. The block is not kept, but a dead
 // letter's slices may be read until they are acknowledged even if ctx ends.
 //
@@ -87,6 +89,12 @@ func (p *Publisher) Publish(ctx context.Context, b *event.Block) error {
 		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
 		if err != nil {
 			return p.failed(b, "scores", len(b.Scores), to.Scores, err)
+		}
+	}
+	if b.Readings.Len() > 0 && to.Readings != "" {
+		r := newReadings(to.Readings, to.Form, b)
+		if err := p.send(ctx, len(r.taken), r.record); err != nil {
+			return p.failed(b, "readings", len(r.taken), to.Readings, err)
 		}
 	}
 	return nil
@@ -119,6 +127,9 @@ func (o *outcome) err() error {
 
 // send publishes n records and waits for all of them.
 func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Record) error {
+	if n == 0 {
+		return nil
+	}
 	// A cluster that refuses us is not waited for. The client does not tell its refusal from a broker that is away.
 	if !p.welcome.Load() {
 		if err := dial.Refused(ctx, p.client); err != nil && !dial.Hangup(err) {

@@ -133,6 +133,13 @@ const hex = "0123456789abcdef"
 // appendString writes s as a JSON string; bytes that are not UTF-8 become the replacement character.
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		plain = s[i] >= ' ' && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\'
+	}
+	if plain {
+		return append(append(dst, s...), '"')
+	}
 	for _, c := range s {
 		switch {
 		case c == '"' || c == '\\':

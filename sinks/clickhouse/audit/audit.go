@@ -1,5 +1,5 @@
 // Package audit proves from the tables that each offset of a pipeline's topics was handled exactly once: that it is among the readings, the labels or the
-// dead letters, in one of them and once, and that no score is there twice. With the log at hand it also tells offsets that hold no record, such as a
+// dead letters, in one of them and once, or counted within its block by handled, and that no score is there twice. With the log at hand it also tells offsets that hold no record, such as a
 // transaction's marker, from records that were lost.
 //
 // It reads columns of offsets, once, and looks closer only where a count does not add up: a bitmap for each stretch of offsets counts the different ones
@@ -85,8 +85,9 @@ type Partition struct {
 	// Fault is another fault, in words.
 	Fault string `json:"fault,omitempty"`
 
-	whole  Range // the least and greatest offset that are stored at all
-	chunks []chunk
+	whole     Range // the least and greatest offset that are stored at all
+	chunks    []chunk
+	stretches []stretch // offsets that are counted by blocks
 }
 
 // Double is one row that is there more often than once, or in two tables.

@@ -398,3 +398,101 @@ func TestFilteredRowsAreCovered(t *testing.T) {
 	w.do(t, "ALTER TABLE readings DELETE WHERE _offset = 8")
 	equal(t, "a lost filtered row", First(w.audit(t, Options{})), "gap: p p.in/0@8-9: 1 offsets are in none of readings, labels and deadletters")
 }
+
+// count stores n records of a partition in counted blocks of 100: every tenth is a dead letter, every seventh a duplicate.
+func (w *world) count(t *testing.T, pipeline string, from, to int64) {
+	t.Helper()
+	for first := from; first < to; first += 100 {
+		b := &event.Block{Pipeline: pipeline, Topic: pipeline + ".in", First: first, Next: min(first+100, to), Counted: true}
+		for o := b.First; o < b.Next; o++ {
+			switch {
+			case o%10 == 9:
+				b.DeadLetters = append(b.DeadLetters, event.DeadLetter{Record: event.Record{Position: event.Position{Topic: b.Topic, Offset: o}}, Pipeline: pipeline, Reason: event.ReasonLate})
+			case o%7 == 6:
+				b.Tally.Add(event.StatusDuplicate, o)
+			case o%11 == 5:
+				b.Tally.Add(event.StatusFiltered, o)
+			default:
+				b.Tally.Add(event.StatusOK, o)
+			}
+		}
+		for range 2 { // once more is dropped
+			if err := w.Write(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A pipeline that does not store its readings is proved from the ranges and counts of its blocks.
+func TestCountedBlocks(t *testing.T) {
+	w := newWorld(t)
+	w.count(t, "c", 0, 1000)
+	w.fill(t, "m", 0, 1000) // stored one by one first, counted later
+	w.count(t, "m", 1000, 2000)
+	check := func(what, pipeline, want string) {
+		t.Helper()
+		all := w.audit(t, Options{Pipelines: []string{pipeline}, List: 3})
+		equal(t, what, summary(all), want)
+		if (First(all) == "") != all[0].Clean() {
+			t.Errorf("%s: first fault %q", what, First(all))
+		}
+	}
+	clean := "c.in/0 0-999 ok 702 duplicate 128 labels 0 dead 100 scores 0"
+	check("counted", "c", clean)
+	all := w.audit(t, Options{Pipelines: []string{"c"}})
+	if all[0].Filtered != 70 {
+		t.Errorf("filtered %d", all[0].Filtered)
+	}
+	check("stored, then counted", "m", "m.in/0 0-1999 ok 1473 duplicate 257 labels 0 dead 200 scores 772")
+	handled, _, err := w.held(t, "c", 50, 250)
+	if err != nil || len(handled) != 200 || handled[0] != 50 || handled[199] != 249 {
+		t.Errorf("held: %v, %v", handled, err)
+	}
+
+	w.do(t, "CREATE TABLE saved ENGINE = MergeTree ORDER BY first AS SELECT * FROM handled")
+	again := func() {
+		w.do(t, "TRUNCATE TABLE handled")
+		w.do(t, "INSERT INTO handled SELECT * FROM saved")
+	}
+	w.do(t, "ALTER TABLE handled DELETE WHERE pipeline = 'c' AND first = 300")
+	check("a lost block", "c", "c.in/0 0-999 ok 633 duplicate 114 labels 0 dead 100 scores 0 missing 90 [{300 309} {310 319} {320 329}] no record 0")
+	again()
+	w.do(t, "INSERT INTO handled SELECT pipeline, 350, 450, ok, duplicate, filtered, labels, dead, newest, _topic, _partition, _stored FROM handled WHERE pipeline = 'c' AND first = 300")
+	check("blocks that overlap", "c", "c.in/0 0-999 ok 771 duplicate 142 labels 0 dead 100 scores 0 doubles 100 [{0 blocks of handled overlap by 100 offsets within 0-1000}]")
+	again()
+	w.do(t, "ALTER TABLE handled UPDATE ok = ok - 3 WHERE pipeline = 'c' AND first = 500")
+	check("records that were not counted", "c", "c.in/0 0-999 ok 699 duplicate 128 labels 0 dead 100 scores 0 missing 3 [{500 600}] no record 0")
+	log := &Log{
+		Extents: func(context.Context, string, string) (map[int32]Extent, error) {
+			return map[int32]Extent{0: {Start: 0, End: 1000, Committed: 1000}}, nil
+		},
+		Records: func(_ context.Context, _ string, _ int32, ranges []Range, f func(int64)) error {
+			for _, r := range ranges {
+				for o := r.First; o < r.Next; o++ {
+					if o != 510 && o != 520 { // markers
+						f(o)
+					}
+				}
+			}
+			return nil
+		},
+	}
+	equal(t, "by the log", summary(w.audit(t, Options{Pipelines: []string{"c"}, List: 3, Log: log})), "c.in/0 0-999 ok 699 duplicate 128 labels 0 dead 100 scores 0 missing 1 [{500 600}] no record 2")
+	again()
+	w.do(t, "ALTER TABLE deadletters DELETE WHERE pipeline = 'c' AND _offset = 619")
+	check("a lost dead letter", "c", "c.in/0 0-999 ok 702 duplicate 128 labels 0 dead 99 scores 0 missing 1 [] no record 0 fault of 100 dead letters of 0-1000 that handled counts, 1 are not in deadletters")
+	w.do(t, "INSERT INTO deadletters SELECT * FROM deadletters WHERE pipeline = 'm' AND _offset IN (1009, 1019)")
+	check("dead letters twice", "m", "m.in/0 0-1999 ok 1473 duplicate 257 labels 0 dead 202 scores 772 doubles 2 [{1009 2 dead letters, late} {1019 2 dead letters, late}]")
+	w.do(t, "ALTER TABLE deadletters DELETE WHERE pipeline = 'm' AND _offset >= 1000")
+	w.do(t, "INSERT INTO readings SELECT pipeline, asset, time, signals, values, status, _topic, _partition, 1500, _stored FROM readings WHERE pipeline = 'm' AND _offset = 0")
+	if all := w.audit(t, Options{Pipelines: []string{"m"}}); all[0].Doubles != 1 || all[0].Twice[0].What != "in readings and counted in handled" || all[0].Missing != 100 {
+		t.Errorf("in both: %s", summary(all))
+	}
+}
+
+func (w *world) held(t *testing.T, pipeline string, first, next int64) (handled, scored []int64, err error) {
+	t.Helper()
+	handled, err = w.HeldOffsets(t.Context(), "handled", pipeline, pipeline+".in", 0, first, next)
+	return handled, nil, err
+}

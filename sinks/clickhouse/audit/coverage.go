@@ -106,6 +106,9 @@ func (a *auditor) coverage(ctx context.Context, pipeline, topic string, parts []
 		if err := a.doubles(ctx, p); err != nil {
 			return err
 		}
+		if err := a.counted(ctx, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -121,7 +124,7 @@ func anyMissing(parts []*Partition) bool {
 
 // missing counts the offsets of the range that are stored nowhere.
 func (p *Partition) missing() uint64 {
-	n := uint64(p.Examined.Next - p.Examined.First)
+	n := uint64(p.Examined.Next-p.Examined.First) - p.covered()
 	for _, c := range p.chunks {
 		n -= c.offsets
 	}
@@ -164,10 +167,13 @@ func (a *auditor) count(ctx context.Context, pipeline, topic string, parts []*Pa
 		p.chunks, p.First, p.Last, p.OK, p.Duplicate, p.Filtered, p.Labels = nil, -1, -1, 0, 0, 0, 0
 		clear(p.Dead)
 	}
+	if err := a.stretches(ctx, pipeline, topic, parts); err != nil {
+		return err
+	}
 	size := uint64(1) << max(bits.Len64(span/chunksAtMost), 16)
 	err := share(parts, func(parts []*Partition, ranges []Range) error {
 		params := map[string]string{"pipeline": pipeline, "topic": topic, "size": strconv.FormatUint(size, 10)}
-		filter := within(parts, ranges, params)
+		filter := within(parts, ranges, params) + notCounted(parts, params)
 		t, err := whole(a.ask(ctx, `SELECT _partition, intDiv(_offset, {size:Int64}) AS chunk, count() AS rows, groupBitmap(toUInt64(_offset)) AS offsets,
     min(_offset) AS first, max(_offset) AS last, countIf(kind = 1) AS ok, countIf(kind = 2) AS duplicate, countIf(kind = 5) AS labels, countIf(kind = 3) AS filtered
 FROM
@@ -192,12 +198,20 @@ ORDER BY _partition, chunk`, params, 0))
 			if p.First < 0 {
 				p.First = c.min
 			}
-			p.Last = c.max
+			p.Last = max(p.Last, c.max)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for _, p := range parts {
+		for _, s := range p.stretches {
+			if first := max(s.First, p.Examined.First); p.First < 0 || first < p.First {
+				p.First = first
+			}
+			p.Last = max(p.Last, min(s.Next, p.Examined.Next)-1)
+		}
 	}
 	params := map[string]string{"pipeline": pipeline, "topic": topic}
 	t, err := whole(a.ask(ctx, `SELECT _partition, reason, count() FROM deadletters WHERE pipeline = {pipeline:String} AND _topic = {topic:String}

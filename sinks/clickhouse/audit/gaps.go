@@ -23,14 +23,17 @@ func (a *auditor) gaps(ctx context.Context, p *Partition) error {
 		pending = nil
 		return a.judge(ctx, p, all)
 	}
-	add := func(r Range) error {
-		if r.Next <= r.First {
-			return nil
-		}
+	one := func(r Range) error {
 		if pending = append(pending, r); len(pending) >= page {
 			return flush()
 		}
 		return nil
+	}
+	add := func(r Range) error {
+		if r.Next <= r.First {
+			return nil
+		}
+		return p.outside(r, one)
 	}
 	at := p.Examined.First
 	for _, c := range p.chunks {

@@ -20,7 +20,7 @@ export function AssetPage() {
   const p = pipelines.value.find((x) => x.name === pipeline);
   if (!status.value) return <div class="page" />;
   if (!p || !asset) return <p class="empty">There is no pipeline “{pipeline}”.</p>;
-  const { choices, usual } = windowChoices(1000 * p.grid_seconds);
+  const { choices, usual } = windowChoices(1000 * (p.grid_seconds || 1));
   const asked = route.value.query.w;
   const reach = asked === 'all' ? 0 : Number(asked) > 0 ? Number(asked) : usual;
   return <AssetOf key={`${p.name}/${asset}/${reach}`} p={p} asset={asset} reach={reach} choices={choices} />;
@@ -252,12 +252,12 @@ function Readout({ feed, p, at, cursor }: { feed: AssetFeed; p: Pipeline; at: Si
       <div>
         <dt>Window</dt>
         <dd class="num">
-          {p.length} steps of {span(1000 * p.grid_seconds)}
+          {p.length > 0 ? `${p.length} steps of ${span(1000 * p.grid_seconds)}` : 'none'}
         </dd>
       </div>
       <div>
         <dt>Model</dt>
-        <dd>{p.model ? <code>{p.model}</code> : 'none yet'}</dd>
+        <dd>{p.model ? <code>{p.model}</code> : p.length > 0 ? 'none yet' : 'none'}</dd>
       </div>
       <div>
         <dt>Topic</dt>
