@@ -173,9 +173,9 @@ func TestAudit(t *testing.T) {
 		"INSERT INTO readings SELECT * FROM readings WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 101",
 		"INSERT INTO scores SELECT * FROM scores WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 70",
 		"INSERT INTO deadletters SELECT * FROM deadletters WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 29",
-		"INSERT INTO deadletters SELECT pipeline, 'malformed', detail, time, key, value, headers, _topic, _partition, 200, _stored FROM deadletters WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 29 LIMIT 1",
+		"INSERT INTO deadletters (pipeline, reason, detail, time, key, value, headers, _topic, _partition, _offset, _stored) SELECT pipeline, 'malformed', detail, time, key, value, headers, _topic, _partition, 200, _stored FROM deadletters WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 29 LIMIT 1",
 		// A score that was refused is a dead letter beside its reading, and a record may have rows of several assets.
-		"INSERT INTO deadletters SELECT pipeline, 'refused', detail, time, key, value, headers, _topic, _partition, 300, _stored FROM deadletters WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 29 LIMIT 1",
+		"INSERT INTO deadletters (pipeline, reason, detail, time, key, value, headers, _topic, _partition, _offset, _stored) SELECT pipeline, 'refused', detail, time, key, value, headers, _topic, _partition, 300, _stored FROM deadletters WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 29 LIMIT 1",
 		"INSERT INTO readings SELECT pipeline, concat(asset, '-b'), time, signals, values, status, _topic, _partition, _offset, _stored FROM readings WHERE pipeline = 'broken' AND _partition = 0 AND _offset = 400",
 	} {
 		w.do(t, sql)
