@@ -9,12 +9,15 @@ signals, pressure and flow, of a made-up pump whose pressure falls before it fai
 """
 import json
 import pathlib
+import shutil
 import sys
 
+import mlflow.onnx
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from mlflow.models import infer_signature
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.ensemble import GradientBoostingClassifier, IsolationForest
@@ -143,41 +146,14 @@ def make_forest(out):
 
 
 def make_mlflow(out):
-    """The classifier as MLflow's onnx flavour keeps a model: MLmodel beside the file."""
-    folder = out / "mlflow"
-    folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes((out / "sklearn_classifier.onnx").read_bytes())
-    columns = json.dumps([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2 * LENGTH]}}])
-    outputs = json.dumps([{"name": "label", "type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}},
-                          {"name": "probabilities", "type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2]}}])
-    (folder / "MLmodel").write_text(f"""artifact_path: model
-flavors:
-  onnx:
-    code: null
-    data: model.onnx
-    onnx_version: {onnx.__version__}
-    providers:
-    - CUDAExecutionProvider
-    - CPUExecutionProvider
-  python_function:
-    config: {{}}
-    data: model.onnx
-    loader_module: mlflow.onnx
-    python_version: {sys.version.split()[0]}
-metadata:
-  andon:
-    name: pump-classifier
-    task: score
-    risk: {{tensor: probabilities, column: 1}}
-mlflow_version: 2.19.0
-model_uuid: 6f0d3f5b5f0c4d0f9a3f6a3f3f0a1b2c
-run_id: 0123456789abcdef0123456789abcdef
-signature:
-  inputs: '{columns}'
-  outputs: '{outputs}'
-  params: null
-utc_time_created: '2026-11-20 10:00:00.000000'
-""")
+    """The classifier as MLflow saves it, with what we need to know in the model's metadata."""
+    shutil.rmtree(out / "mlflow", ignore_errors=True)
+    windows = pumps(2, 2)[0].reshape(2, -1)
+    signature = infer_signature(windows, {"label": np.zeros(2, np.int64), "probabilities": np.zeros((2, 2), np.float32)})
+    ours = {"name": "pump-classifier", "task": "score", "risk": {"tensor": "probabilities", "column": 1}}
+    mlflow.onnx.save_model(onnx.load(str(out / "sklearn_classifier.onnx")), str(out / "mlflow"), signature=signature, metadata={"andon": ours})
+    for name in ["conda.yaml", "python_env.yaml", "requirements.txt"]:
+        (out / "mlflow" / name).unlink()
 
 
 def main():

@@ -166,7 +166,7 @@ func TestMLmodel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ml.Data != "model.onnx" || ml.Spec.Name != "pump-classifier" || ml.Lineage().Run == "" || ml.Time.Year() != 2026 {
+	if ml.Data != "model.onnx" || ml.Spec.Name != "pump-classifier" || !strings.HasPrefix(ml.Lineage().Run, "mlflow model ") || ml.Time.Year() != 2026 {
 		t.Errorf("%+v", ml)
 	}
 	recipe := model.Recipe{Signals: []string{"pressure", "flow"}, Grid: time.Minute, Length: 6, Smooth: 1}
@@ -189,9 +189,12 @@ func TestMLmodel(t *testing.T) {
 	if over.Risk.Column != 0 || over.Unit != "odds" || over.Name != "pump-classifier" {
 		t.Errorf("over: %+v", over)
 	}
-	columns, err := ReadMLmodel([]byte(`{flavors: {onnx: {data: m.onnx}}, signature: {inputs: '[{"name":"pressure","type":"double"},{"name":"flow","type":"double"}]'}}`))
+	columns, err := ReadMLmodel([]byte(`{flavors: {onnx: {data: m.onnx}}, run_id: abc, signature: {inputs: '[{"name":"pressure","type":"double"},{"name":"flow","type":"double"}]'}}`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if columns.Run != "mlflow run abc" {
+		t.Errorf("run %q", columns.Run)
 	}
 	columns.Spec.Risk = &Output{Tensor: "scores", Map: Logistic, Steep: -20}
 	if m, err = Adopt(file(t, "sklearn_forest.onnx"), columns.Spec, "pumps", pumps(), model.Lineage{}); err != nil {

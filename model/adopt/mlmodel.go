@@ -19,6 +19,7 @@ type MLmodel struct {
 	Data string
 	// Spec holds what the signature tells of the inputs and, where the model's metadata has a section andon, what that says.
 	Spec *Spec
+	// Run is MLflow's run, or the model's own name where it was saved outside of one.
 	Run  string
 	Time time.Time
 }
@@ -30,6 +31,7 @@ func ReadMLmodel(text []byte) (*MLmodel, error) {
 			Data string `yaml:"data"`
 		} `yaml:"flavors"`
 		Run       string `yaml:"run_id"`
+		UUID      string `yaml:"model_uuid"`
 		Time      string `yaml:"utc_time_created"`
 		Signature struct {
 			Inputs string `yaml:"inputs"`
@@ -45,7 +47,13 @@ func ReadMLmodel(text []byte) (*MLmodel, error) {
 	if !ok {
 		return nil, errors.New("read MLmodel: the model has no flavour onnx: log it with mlflow.onnx")
 	}
-	m := &MLmodel{Data: path.Clean(flavor.Data), Spec: &Spec{}, Run: f.Run}
+	m := &MLmodel{Data: path.Clean(flavor.Data), Spec: &Spec{}}
+	switch {
+	case f.Run != "":
+		m.Run = "mlflow run " + f.Run
+	case f.UUID != "":
+		m.Run = "mlflow model " + f.UUID
+	}
 	if flavor.Data == "" || path.IsAbs(m.Data) || m.Data == ".." || strings.HasPrefix(m.Data, "../") || m.Data == "." {
 		return nil, fmt.Errorf("read MLmodel: flavors.onnx.data: %q is not a file beside it", flavor.Data)
 	}
@@ -128,9 +136,5 @@ func (s *Spec) Over(under *Spec) *Spec {
 
 // Lineage returns what the file tells of the model's origin.
 func (m *MLmodel) Lineage() model.Lineage {
-	l := model.Lineage{Trained: m.Time}
-	if m.Run != "" {
-		l.Run = "mlflow " + m.Run
-	}
-	return l
+	return model.Lineage{Run: m.Run, Trained: m.Time}
 }
