@@ -154,7 +154,11 @@ func (c *doctorCommand) examine(ctx context.Context) []finding {
 	}
 	if at := cfg.Models.S3; at.Endpoint != "" {
 		look("models bucket", func() (string, error) {
-			if _, err := s3.Open(ctx, at, 1); err != nil {
+			store, err := s3.New(at, 1)
+			if err == nil {
+				err = store.Check(ctx)
+			}
+			if err != nil {
 				return "", err
 			}
 			return at.Bucket + " at " + at.Endpoint, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -32,8 +33,11 @@ func openModels(ctx context.Context, cfg *Config) (*model.Registry, error) {
 	if cfg.Models.S3.Endpoint == "" {
 		return model.Open(cfg.modelsDir())
 	}
-	store, err := s3.Open(ctx, cfg.Models.S3, int64(cfg.Models.MaxBytes))
+	store, err := s3.New(cfg.Models.S3, int64(cfg.Models.MaxBytes))
 	if err != nil {
+		return nil, err
+	}
+	if err := store.Check(ctx); err != nil && !errors.Is(err, s3.ErrAway) { // without it the folder's models go on scoring
 		return nil, err
 	}
 	return model.OpenWith(ctx, cfg.modelsDir(), store)

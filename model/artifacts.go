@@ -27,8 +27,9 @@ type Artifact struct {
 // fetchAll brings what the store holds and the folder lacks into the folder, before it is read. What is no model of ours is left to the store.
 func (r *Registry) fetchAll(ctx context.Context) error {
 	all, err := r.artifacts.List(ctx)
-	if err != nil {
-		return fmt.Errorf("list what is kept: %w", err)
+	if err != nil { // the folder has what it had
+		r.faults = append(r.faults, fmt.Errorf("what the store has that this folder lacks is not fetched: %w", err))
+		return nil
 	}
 	for _, a := range all {
 		if !pipelineName.MatchString(a.Pipeline) || !pipelineName.MatchString(a.Version) {

@@ -302,8 +302,8 @@ func TestLead(t *testing.T) {
 	if err := a.Add(sample(t, "p", 9)); err == nil || len(a.List("p")) != 2 {
 		t.Errorf("a version that the store did not take: %v, %d versions", err, len(a.List("p")))
 	}
-	if _, err := OpenWith(t.Context(), t.TempDir(), l); err == nil {
-		t.Error("a store that cannot be listed was no fault")
+	if r, err := OpenWith(t.Context(), dir, l); err != nil || len(r.Faults()) != 1 || r.Live("p") == nil {
+		t.Errorf("with a store that is away: %v", err)
 	}
 }
 

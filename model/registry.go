@@ -118,7 +118,8 @@ type Registry struct {
 // only when the folder itself cannot be used.
 func Open(dir string) (*Registry, error) { return OpenWith(context.Background(), dir, nil) }
 
-// OpenWith is Open with a store that other replicas use, too: versions that it holds and the folder lacks are fetched first. Without a store it is Open.
+// OpenWith is Open with a store that other replicas use, too: versions that it holds and the folder lacks are fetched first. A store that cannot be read now is one of
+// the Faults. Without a store it is Open.
 func OpenWith(ctx context.Context, dir string, artifacts Artifacts) (*Registry, error) {
 	r := &Registry{dir: dir, artifacts: artifacts, infos: map[string]map[string]Info{}, markers: map[aliasKey]Move{}, mended: map[string]bool{},
 		behind: map[aliasKey]Move{}, waiters: map[string]chan error{}}

@@ -3,10 +3,12 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -32,8 +34,11 @@ type Store struct {
 	max    int64
 }
 
-// Open connects for a valid configuration and looks whether the bucket is there. Files of more than max bytes are not read.
-func Open(ctx context.Context, cfg Config, max int64) (*Store, error) {
+// ErrAway is told where the endpoint cannot be reached now; it may come back.
+var ErrAway = errors.New("the endpoint does not answer")
+
+// New makes a store for a valid configuration; nothing is reached out to. Files of more than max bytes are not read.
+func New(cfg Config, max int64) (*Store, error) {
 	fail := func(err error) (*Store, error) {
 		return nil, fmt.Errorf("open the bucket %s at %s: %w", cfg.Bucket, cfg.Endpoint, err)
 	}
@@ -68,20 +73,25 @@ func Open(ctx context.Context, cfg Config, max int64) (*Store, error) {
 	if err != nil {
 		return fail(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, openWithin)
-	defer cancel()
-	there, err := client.BucketExists(ctx, cfg.Bucket)
-	switch {
-	case err != nil:
-		return fail(advise(err))
-	case !there:
-		return fail(errors.New("there is no such bucket: make it, or name another with models.s3.bucket"))
-	}
 	prefix := cfg.Prefix
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
 	return &Store{client: client, bucket: cfg.Bucket, prefix: prefix, max: max}, nil
+}
+
+// Check looks whether the bucket is there. The error is ErrAway where nobody can tell now.
+func (s *Store) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	there, err := s.client.BucketExists(ctx, s.bucket)
+	if err == nil && !there {
+		err = errors.New("there is no such bucket: make it, or name another with models.s3.bucket")
+	}
+	if err != nil {
+		return fmt.Errorf("look for the bucket %s at %s: %w", s.bucket, s.client.EndpointURL().Host, advise(err))
+	}
+	return nil
 }
 
 func (s *Store) name(pipeline, version string) string {
@@ -151,6 +161,14 @@ func advise(err error) error {
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return fmt.Errorf("%w: set models.s3.tls.enabled: false", err)
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return fmt.Errorf("%w: check models.s3.tls", err)
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || minio.ToErrorResponse(err).StatusCode >= 500 {
+		return fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	return err
 }

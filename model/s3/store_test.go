@@ -31,7 +31,10 @@ func server(t *testing.T) (Config, *s3mem.Backend) {
 
 func open(t *testing.T, cfg Config) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), cfg, 1<<20)
+	s, err := New(cfg, 1<<20)
+	if err == nil {
+		err = s.Check(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,23 +120,31 @@ func TestRegistriesShareABucket(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	cfg, _ := server(t)
-	fault := func(says string, change func(*Config)) {
+	fault := func(says string, away bool, change func(*Config)) {
 		t.Helper()
 		c := cfg
 		change(&c)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if _, err := Open(ctx, c, 1); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") {
+		s, err := New(c, 1)
+		if err == nil {
+			err = s.Check(ctx)
+		}
+		if err == nil || errors.Is(err, ErrAway) != away || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v, want %q", err, says)
 		}
 	}
-	fault("no such bucket", func(c *Config) { c.Bucket = "elsewhere" })
-	fault("ANDON_TEST_NOWHERE is not set", func(c *Config) { c.SecretKey = "${ANDON_TEST_NOWHERE}" })
-	fault("tls.ca", func(c *Config) { c.TLS = TLS{Enabled: true, CA: "/nowhere"} })
-	fault("open the bucket andon-models at 127.0.0.1:1", func(c *Config) { c.Endpoint, c.SecretKey = "127.0.0.1:1", "hunter2" })
+	fault("no such bucket", false, func(c *Config) { c.Bucket = "elsewhere" })
+	fault("ANDON_TEST_NOWHERE is not set", false, func(c *Config) { c.SecretKey = "${ANDON_TEST_NOWHERE}" })
+	fault("tls.ca", false, func(c *Config) { c.TLS = TLS{Enabled: true, CA: "/nowhere"} })
+	fault("the bucket andon-models at 127.0.0.1:1", true, func(c *Config) { c.Endpoint, c.SecretKey = "127.0.0.1:1", "hunter2" })
 	denies := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer denies.Close()
-	fault("s3:GetObject", func(c *Config) { c.Endpoint = strings.TrimPrefix(denies.URL, "http://") })
+	fault("s3:GetObject", false, func(c *Config) { c.Endpoint = strings.TrimPrefix(denies.URL, "http://") })
+	fault("tls.enabled: false", false, func(c *Config) { c.TLS.Enabled = true })
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer broken.Close()
+	fault("does not answer", true, func(c *Config) { c.Endpoint = strings.TrimPrefix(broken.URL, "http://") })
 	t.Setenv("ANDON_TEST_KEY", "secret")
 	ok := cfg
 	ok.SecretKey = "${ANDON_TEST_KEY}"

@@ -159,3 +159,26 @@ func TestCheck(t *testing.T) {
 	}
 	equal(t, "down", state(), "connection")
 }
+
+// Replicas that tell of the same event make one row of it.
+func TestModelEventsOnce(t *testing.T) {
+	s := sharedStore(t)
+	m := Model{Time: 1_000_000_000, Pipeline: "told twice", Version: "0123456789ab", Who: "anna", Why: "first"}
+	for range 2 {
+		for _, alias := range []string{"", "champion", "shadow"} {
+			m.Alias = alias
+			if err := s.WriteModel(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.Time += 1_000_000 // back again later
+	if err := s.WriteModel(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	table, err := s.Query(t.Context(), "SELECT alias, count() FROM models WHERE pipeline = 'told twice' GROUP BY alias ORDER BY alias", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "rows", fmt.Sprint(table.Rows), "[[ 1] [champion 1] [shadow 2]]")
+}
