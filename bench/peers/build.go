@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -48,6 +49,17 @@ func build(ctx context.Context, root string, peers []Peer, log *slog.Logger) err
 			if err := os.WriteFile(built, nil, 0o644); err != nil {
 				return err
 			}
+		}
+	}
+	if needs(BuildAndon) {
+		log.Info("building Andon")
+		for _, library := range []string{"libchdb.so", "libonnxruntime.so"} {
+			if _, err := os.Stat(filepath.Join(root, "lib", library)); err != nil {
+				return fmt.Errorf("%w: run make deps", err)
+			}
+		}
+		if err := runTool(ctx, root, "go", "build", "-trimpath", "-o", filepath.Join(home, "target", "andon"), "."); err != nil {
+			return err
 		}
 	}
 	if needs(BuildBenthos) {

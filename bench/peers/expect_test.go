@@ -156,3 +156,10 @@ func TestSums(t *testing.T) {
 		t.Fatalf("a wrong sum went unseen: %+v", got)
 	}
 }
+
+func TestDecodeFeatures(t *testing.T) {
+	got, err := decodeFeatures(nil, []byte(`{"pipeline":"job","asset":"pump-station-0007","start":"2020-01-01T00:00:10Z","end":"2020-01-01T00:00:20Z","s_5_count":100,"s_5_mean":549.25}`))
+	if want := (Window{"pump-station-0007", first + 10_000, 100, 549.25}); err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}

@@ -38,6 +38,7 @@ const (
 	BuildNone    Build = ""
 	BuildJava    Build = "java"
 	BuildBenthos Build = "benthos"
+	BuildAndon   Build = "andon"
 )
 
 // Params is what a template may use. Times are in milliseconds.

@@ -11,6 +11,7 @@ func Peers() []Peer {
 	everything := Cases()
 	windowed := slices.DeleteFunc(Cases(), func(c Case) bool { return c.Job == Map })
 	return []Peer{
+		andon(),
 		flink("flink", "datastream", everything),
 		flink("flink-sql", "sql", windowed),
 		streams("streams", "memory", best),
