@@ -7,17 +7,10 @@ const never = math.MinInt64
 
 // asset is what is known of one asset since it was last unknown.
 type asset struct {
-	name string
+	life
 
-	// Its neighbours in the partition's lists: by last row, and by first.
-	quieter, louder *asset
-	elder, younger  *asset
-
-	// born is the offset of its first row, bornClock the partition's clock before it, touched the clock after its last row.
-	born, bornClock, touched int64
-
-	// newest is the event time of its newest row, top that row's slot.
-	newest, top int64
+	// top is the newest row's slot.
+	top int64
 	// Slots before next are closed; last is the newest of them that had readings, or never.
 	next, last int64
 

@@ -66,7 +66,8 @@ func (s *script) do(c cases.Case) string {
 	case "state":
 		fold, clock := s.p.Fold(int64(len(s.rows)))
 		fmt.Fprintf(&out, "clock %s, fold %d from clock %s\n", seconds(s.p.clock), fold, seconds(clock))
-		for a := s.p.quietest; a != nil; a = a.louder {
+		for l := s.p.quietest; l != nil; l = l.louder {
+			a := s.p.assets[l.name]
 			fmt.Fprintf(&out, "%s born @%d touched %s age %d open %d\n", a.name, a.born, seconds(a.touched), a.age, a.cells.open)
 		}
 	case "reopen":

@@ -40,12 +40,9 @@ type Partition struct {
 	signals, width          int
 	complete                bool
 
-	clock  int64
+	lives
 	assets map[string]*asset
-	// The ends of the lists: the longest quiet and the last heard; the first born and the last.
-	quietest, loudest *asset
-	eldest, youngest  *asset
-	spare             []*asset
+	spare  []*asset
 
 	window Window
 	values []float64 // a row's values of the recipe's signals
@@ -55,7 +52,7 @@ type Partition struct {
 
 // New makes the state of a partition whose rows hold the named signals in this order.
 func New(cfg Config, signals []string) (*Partition, error) {
-	p := &Partition{cfg: cfg, recipe: cfg.Recipe, columnN: len(signals), clock: never, assets: map[string]*asset{}}
+	p := &Partition{cfg: cfg, recipe: cfg.Recipe, columnN: len(signals), lives: lives{clock: never}, assets: map[string]*asset{}}
 	r := &p.recipe
 	if len(r.Signals) == 0 {
 		r.Signals = signals
@@ -101,21 +98,6 @@ func (p *Partition) Newest(name string) (int64, bool) {
 	return a.newest, true
 }
 
-// NoClock is the clock before the first row.
-const NoClock = never
-
-// Fold returns the smallest offset from which rows must be read again to get this state back, and the clock to begin with; next is the offset
-// after the last row handled.
-func (p *Partition) Fold(next int64) (offset, clock int64) {
-	if p.eldest == nil {
-		return next, p.clock
-	}
-	return p.eldest.born, p.eldest.bornClock
-}
-
-// SetClock sets the clock that Fold told, before the first row.
-func (p *Partition) SetClock(clock int64) { p.clock = clock }
-
 // Row takes one row, with one value for each of the signals that New was told, and tells emit of the windows that close by it; a nil emit
 // makes none.
 func (p *Partition) Row(row *event.Row, emit Emit) (Outcome, error) {
@@ -130,7 +112,7 @@ func (p *Partition) Row(row *event.Row, emit Emit) (Outcome, error) {
 	if t > clock {
 		p.clock = t
 		for a := p.quietest; a != nil && a.touched < t-p.horizon; a = p.quietest {
-			if err := p.forget(a, emit); err != nil {
+			if err := p.forget(p.assets[a.name], emit); err != nil {
 				return Late, err
 			}
 		}
@@ -145,7 +127,7 @@ func (p *Partition) Row(row *event.Row, emit Emit) (Outcome, error) {
 	if a == nil {
 		a = p.birth(row, clock)
 	} else {
-		p.touch(a)
+		p.touch(&a.life)
 	}
 	mask, values, read := p.split(row)
 
@@ -246,7 +228,7 @@ func (p *Partition) birth(row *event.Row, clock int64) *asset {
 	}
 	a.mem.reset()
 	p.assets[a.name] = a
-	p.append(a)
+	p.append(&a.life)
 	return a
 }
 
@@ -267,7 +249,7 @@ func (p *Partition) forget(a *asset, emit Emit) error {
 			return err
 		}
 	}
-	p.remove(a)
+	p.remove(&a.life)
 	delete(p.assets, a.name)
 	a.name = ""
 	// Enough for a churn of assets; more would keep the memory of a crowd that has left.
@@ -280,7 +262,7 @@ func (p *Partition) forget(a *asset, emit Emit) error {
 // Finish forgets all assets, the longest quiet first: what is done at the end of recorded rows.
 func (p *Partition) Finish(emit Emit) error {
 	for p.quietest != nil {
-		if err := p.forget(p.quietest, emit); err != nil {
+		if err := p.forget(p.assets[p.quietest.name], emit); err != nil {
 			return err
 		}
 	}

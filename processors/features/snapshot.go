@@ -1,7 +1,6 @@
 package features
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -41,7 +40,7 @@ func (p *Partition) Snapshot(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, p.clock)
 	dst = binary.AppendUvarint(dst, uint64(len(p.assets)))
 	for a := p.quietest; a != nil; a = a.louder {
-		dst = p.appendAsset(dst, a)
+		dst = p.appendAsset(dst, p.assets[a.name])
 	}
 	return dst
 }
@@ -148,25 +147,15 @@ func (p *Partition) Restore(snapshot []byte) error {
 	}
 	q := *p
 	q.assets, q.spare = map[string]*asset{}, nil
-	q.quietest, q.loudest, q.eldest, q.youngest = nil, nil, nil, nil
-	q.clock = r.varint()
-	var births []*asset
+	q.lives = lives{clock: r.varint()}
+	var births []*life
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		if a := q.readAsset(&r); !r.bad {
 			q.assets[a.name] = a
-			births = append(births, a)
+			births = append(births, &a.life)
 		}
 	}
-	slices.SortFunc(births, func(a, b *asset) int { return cmp.Compare(a.born, b.born) })
-	for i, a := range births {
-		r.check(i == 0 || births[i-1].born < a.born)
-		a.elder, q.youngest = q.youngest, a
-		if a.elder != nil {
-			a.elder.younger = a
-		} else {
-			q.eldest = a
-		}
-	}
+	r.check(q.inherit(births))
 	if r.check(len(r.rest) == 0); r.bad {
 		return fmt.Errorf("restore features: the snapshot of %d bytes is damaged: fold the log instead", len(snapshot))
 	}
@@ -218,7 +207,7 @@ func (p *Partition) readAsset(r *reader) *asset {
 	p.readCells(r, a)
 	clock := p.clock
 	p.clock = a.touched
-	p.appendLoudest(a)
+	p.appendLoudest(&a.life)
 	p.clock = clock
 	return a
 }
