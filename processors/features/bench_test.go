@@ -138,3 +138,66 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(buf))/100, "B/asset")
 }
+
+// BenchmarkAggregate is one row, ten a second and asset, with what closes by it. every=2s slides windows of 60 s: one of 30 panes closes for 20 rows.
+func BenchmarkAggregate(b *testing.B) {
+	kinds := map[string]Aggregate{"mean": {Functions: []Function{Mean}}, "all": {}}
+	for _, assets := range []int{100, 10000} {
+		for _, signals := range []int{1, 14} {
+			for _, functions := range []string{"mean", "all"} {
+				for _, every := range []time.Duration{0, 2 * time.Second} {
+					for _, remember := range []int{0, 64} {
+						b.Run(fmt.Sprintf("assets=%d/signals=%d/functions=%s/every=%v/remember=%d", assets, signals, functions, every, remember), func(b *testing.B) {
+							c := kinds[functions]
+							c.Size, c.Every, c.Horizon, c.Remember = 10*time.Second, every, time.Hour, remember
+							if every > 0 {
+								c.Size = time.Minute
+							}
+							names := make([]string, signals)
+							for i := range names {
+								names[i] = fmt.Sprint("s_", i)
+							}
+							p, err := NewAggregates(c, names)
+							if err != nil {
+								b.Fatal(err)
+							}
+							const slots, step = 100, 100 * time.Millisecond
+							rows := fleet(assets, slots, signals, step)
+							into := event.Features{Names: p.Names()}
+							shift, made := int64(0), 0
+							next := func(i int) {
+								row := &rows[i]
+								row.Time += shift
+								if out, err := p.Row(row, &into); out != Taken || err != nil {
+									b.Fatal(out, err)
+								}
+								row.Time -= shift
+								if into.Len() > 1000 {
+									made += into.Len()
+									into.Reset()
+								}
+							}
+							for ; shift < int64(80*time.Second); shift += slots * int64(step) {
+								for i := range rows {
+									next(i)
+								}
+							}
+							made = 0
+							b.ReportAllocs()
+							b.ResetTimer()
+							i, used := 0, cpu()
+							for b.Loop() {
+								next(i)
+								if i++; i == len(rows) {
+									i, shift = 0, shift+slots*int64(step)
+								}
+							}
+							b.ReportMetric(float64(cpu()-used)/float64(b.N), "cpu-ns/row")
+							b.ReportMetric(float64(made+into.Len())/float64(b.N), "windows/row")
+						})
+					}
+				}
+			}
+		}
+	}
+}

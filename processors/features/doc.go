@@ -31,4 +31,8 @@
 //
 // All of this happens at rows, in offset order, so state is a function of the rows alone, and an asset's state a function of the rows since it was
 // last unknown and of the clock before the first of them. Fold tells that row's offset and that clock for a whole partition.
+//
+// # Values instead of windows
+//
+// Aggregates keeps the same lives and clock, and no slots: it tells of each window of event time how many values a signal had, their mean, deviation, and so on.
 package features

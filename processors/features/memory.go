@@ -1,5 +1,10 @@
 package features
 
+import (
+	"encoding/binary"
+	"slices"
+)
+
 // memory holds the newest times that an asset's rows had, each with the signals read at it: what tells a doubled row from a late one.
 type memory struct {
 	// A ring in ascending order of time; its capacity is a power of two. Entry i has words words of masks.
@@ -85,4 +90,50 @@ func (m *memory) set(i int, t int64, mask []uint64) {
 		return
 	}
 	copy(m.mask(at), mask)
+}
+
+// snapshot appends the memory to dst; full is the mask of a row with all signals.
+func (m *memory) snapshot(dst []byte, full []uint64) []byte {
+	dst = binary.AppendUvarint(dst, uint64(m.n))
+	before := int64(0)
+	for i := range m.n {
+		at := m.slot(i)
+		dst = binary.AppendVarint(dst, m.times[at]-before)
+		before = m.times[at]
+		mask := m.mask(at)
+		if slices.Equal(mask, full) {
+			dst = append(dst, 1)
+			continue
+		}
+		dst = append(dst, 0)
+		for _, w := range mask {
+			dst = binary.LittleEndian.AppendUint64(dst, w)
+		}
+	}
+	return dst
+}
+
+// restore reads what snapshot wrote into an empty memory. No time may be after newest.
+func (m *memory) restore(r *reader, full []uint64, newest int64) {
+	n := r.uvarint()
+	r.check(n <= uint64(len(m.times)))
+	t := int64(0)
+	mask := make([]uint64, len(full))
+	for i := 0; i < int(n) && !r.bad; i++ {
+		d := r.varint()
+		r.check((i == 0 && d >= earliest || d > 0) && d <= latest)
+		t += d
+		r.check(t <= newest)
+		copy(mask, full)
+		if r.byte() == 0 {
+			for j := range mask {
+				mask[j] = r.fixed64()
+				r.check(mask[j]&^full[j] == 0)
+			}
+			r.check(!slices.Equal(mask, full))
+		}
+		if !r.bad {
+			m.add(t, mask)
+		}
+	}
 }

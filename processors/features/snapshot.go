@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // snapshotVersion is the first byte of a snapshot; it changes with the layout or with what a field means.
@@ -77,7 +76,7 @@ func (p *Partition) appendAsset(dst []byte, a *asset) []byte {
 			}
 		}
 	}
-	dst = p.appendMemory(dst, &a.mem)
+	dst = a.mem.snapshot(dst, p.full)
 	return p.appendCells(dst, a)
 }
 
@@ -86,26 +85,6 @@ func (p *Partition) rows(a *asset) int { return int(min(a.age, int64(p.recipe.Le
 
 func appendFloat(dst []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
-}
-
-func (p *Partition) appendMemory(dst []byte, m *memory) []byte {
-	dst = binary.AppendUvarint(dst, uint64(m.n))
-	before := int64(0)
-	for i := range m.n {
-		at := m.slot(i)
-		dst = binary.AppendVarint(dst, m.times[at]-before)
-		before = m.times[at]
-		mask := m.mask(at)
-		if slices.Equal(mask, p.full) {
-			dst = append(dst, 1)
-			continue
-		}
-		dst = append(dst, 0)
-		for _, w := range mask {
-			dst = binary.LittleEndian.AppendUint64(dst, w)
-		}
-	}
-	return dst
 }
 
 func (p *Partition) appendCells(dst []byte, a *asset) []byte {
@@ -203,37 +182,13 @@ func (p *Partition) readAsset(r *reader) *asset {
 		}
 		a.head = p.rows(a) % p.recipe.Length
 	}
-	p.readMemory(r, a)
+	a.mem.restore(r, p.full, a.newest)
 	p.readCells(r, a)
 	clock := p.clock
 	p.clock = a.touched
 	p.appendLoudest(&a.life)
 	p.clock = clock
 	return a
-}
-
-func (p *Partition) readMemory(r *reader, a *asset) {
-	n := r.uvarint()
-	r.check(n <= uint64(len(a.mem.times)))
-	t := int64(0)
-	mask := make([]uint64, len(p.full))
-	for i := 0; i < int(n) && !r.bad; i++ {
-		d := r.varint()
-		r.check((i == 0 && d >= earliest || d > 0) && d <= latest)
-		t += d
-		r.check(t <= a.newest)
-		copy(mask, p.full)
-		if r.byte() == 0 {
-			for j := range mask {
-				mask[j] = r.fixed64()
-				r.check(mask[j]&^p.full[j] == 0)
-			}
-			r.check(!slices.Equal(mask, p.full))
-		}
-		if !r.bad {
-			a.mem.add(t, mask)
-		}
-	}
 }
 
 func (p *Partition) readCells(r *reader, a *asset) {
