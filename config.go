@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -73,7 +74,9 @@ type Models struct {
 type Topics struct {
 	DeadLetter string `yaml:"deadletter"`
 	Scores     string `yaml:"scores"`
-	Labels     string `yaml:"labels"`
+	// Features is of the values of windows, of pipelines that name no topic of their own.
+	Features string `yaml:"features"`
+	Labels   string `yaml:"labels"`
 	// Readings is of rows that were taken, of the pipelines that publish them and name no topic of their own.
 	Readings string `yaml:"readings"`
 	// State is of snapshots; on a cluster it must be compacted.
@@ -88,6 +91,8 @@ type Pipeline struct {
 	Source ingest.Source `yaml:"source"`
 	// Window says how rows become windows; without it the pipeline stores and publishes readings only.
 	Window *features.Config `yaml:"window"`
+	// Aggregate ends the pipeline at its features: the values of its windows are published. Instead of window and model.
+	Aggregate *Aggregate `yaml:"aggregate"`
 	// Model says what is trained; without it the pipeline stores readings and scores with whatever model is promoted.
 	Model *trainer.Spec `yaml:"model"`
 	// Partitions of the topic, where it is made here; 0 takes broker.partitions.
@@ -96,6 +101,44 @@ type Pipeline struct {
 	PublishScores bool `yaml:"publish_scores"`
 	// Readings says what becomes of the rows themselves; without it they are stored, and not published.
 	Readings *processors.Readings `yaml:"readings"`
+}
+
+// Aggregate says what is told of a pipeline's values in windows, and where.
+type Aggregate struct {
+	features.Aggregate `yaml:",inline"`
+	// Publish sends each window to Topic, beside the store.
+	Publish bool `yaml:"publish"`
+	// Topic takes topics.features where it is empty.
+	Topic string `yaml:"topic"`
+}
+
+// UnmarshalYAML reads a section over the defaults.
+func (a *Aggregate) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Aggregate
+	*a = Aggregate{Aggregate: features.DefaultAggregate(), Publish: true}
+	return unmarshal((*plain)(a))
+}
+
+// Validate reports every fault with its key; signals are the pipeline's.
+func (a *Aggregate) Validate(signals []string) error {
+	errs := []error{a.Aggregate.Validate()}
+	for _, s := range a.Signals {
+		if !slices.Contains(signals, s) {
+			errs = append(errs, fmt.Errorf("signals: %q is none of the source's %q", s, signals))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// featuresTopic returns where the values of the pipeline's windows are published, empty for nowhere.
+func (c *Config) featuresTopic(p *Pipeline) string {
+	switch {
+	case p.Aggregate == nil || !p.Aggregate.Publish:
+		return ""
+	case p.Aggregate.Topic != "":
+		return p.Aggregate.Topic
+	}
+	return c.Topics.Features
 }
 
 // defaultConfig is the embedded default without pipelines.
@@ -112,7 +155,7 @@ func defaultConfig() Config {
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
 		Console:    console.Default(),
-		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
+		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
 			Models: "andon.models"},
 	}
 }
@@ -203,9 +246,27 @@ func (c *Config) Validate() error {
 		if p.Window != nil {
 			section(key+".window", p.Window.Validate())
 		}
+		if p.Aggregate != nil {
+			section(key+".aggregate", p.Aggregate.Validate(p.Source.Columns()))
+			if p.Window != nil {
+				errs = append(errs, fmt.Errorf("%s.window: aggregate makes the pipeline's windows: take one of the two out", key))
+			}
+			if p.Model != nil {
+				errs = append(errs, fmt.Errorf("%s.model: a pipeline with aggregate ends at the values of its windows: take one of the two out, or make a second pipeline", key))
+			}
+			if p.PublishScores {
+				errs = append(errs, fmt.Errorf("%s.publish_scores: a pipeline with aggregate has no scores: aggregate.publish says whether its windows are published", key))
+			}
+			if c.featuresTopic(p) == "" && p.Aggregate.Publish {
+				errs = append(errs, fmt.Errorf("%s.aggregate.topic: name a topic, or one for all as topics.features; or say publish: false", key))
+			}
+			if to := c.featuresTopic(p); to != "" && to == p.Source.Topic {
+				errs = append(errs, fmt.Errorf("%s.aggregate.topic: %q is the topic that the pipeline reads", key, to))
+			}
+		}
 		if p.Model != nil {
 			section(key+".model", p.Model.Validate())
-			if p.Window == nil {
+			if p.Window == nil && p.Aggregate == nil {
 				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
 			}
 		}

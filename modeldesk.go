@@ -75,6 +75,9 @@ func (d *modelDesk) fits(m *model.Model) error {
 	if p == nil {
 		return nil
 	}
+	if p.Aggregate != nil {
+		return fmt.Errorf("pipelines.%s ends at the values of its windows, which no model scores", m.Pipeline)
+	}
 	want := p.recipe()
 	if m.Recipe.SameShape(&want) {
 		return nil
@@ -156,6 +159,9 @@ func (d *modelDesk) make(p console.Push) (*model.Model, error) {
 			names = append(names, d.cfg.Pipelines[i].Name)
 		}
 		return nil, fmt.Errorf("there is no pipeline %q to use it; there are: %s", p.Pipeline, strings.Join(names, ", "))
+	}
+	if pipeline.Aggregate != nil {
+		return nil, fmt.Errorf("pipelines.%s ends at the values of its windows, which no model scores", p.Pipeline)
 	}
 	if err := d.cfg.Models.Limits.Check(p.File); err != nil {
 		return nil, err

@@ -77,6 +77,9 @@ func (c *replayCommand) rescore(t *talk) error {
 		}
 		return usage(fmt.Errorf("the configuration has no pipeline %q; it has %s", c.Pipeline, strings.Join(names, ", ")))
 	}
+	if cfg.Pipelines[i].Aggregate != nil {
+		return usage(fmt.Errorf("pipelines.%s ends at the values of its windows: it has no scores to give anew", c.Pipeline))
+	}
 	r := &rescoring{t: t, cfg: cfg, pipe: &cfg.Pipelines[i], rate: c.Rate, begun: time.Now()}
 	quiet := cfg.Log
 	quiet.Level = max(quiet.Level, slog.LevelWarn) // the lines of progress say the rest

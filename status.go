@@ -116,6 +116,9 @@ func (s *statusBoard) training(t event.Training) {
 	s.learning[t.Pipeline] = t
 }
 
+// taskAggregate stands for the task of a pipeline that ends at the values of its windows.
+const taskAggregate = "aggregate"
+
 // status is asked once a second.
 func (s *statusBoard) status() console.Status {
 	s.mu.Lock()
@@ -128,6 +131,10 @@ func (s *statusBoard) status() console.Status {
 		p := &s.cfg.Pipelines[i]
 		recipe := p.recipe()
 		view := console.Pipeline{Name: p.Name, Topic: p.Source.Topic, Signals: recipe.Signals, Grid: recipe.Grid, Length: recipe.Length}
+		if p.Aggregate != nil { // it has no model and waits for none
+			a := p.Aggregate.Settled(p.Source.Columns())
+			view.Task, view.Signals, view.Grid, view.Length = taskAggregate, a.Signals, a.Size, 1
+		}
 		if p.Model != nil {
 			view.Task = string(p.Model.Task)
 		}

@@ -378,6 +378,9 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		base += cfg.partitions(i)
 		pc := processors.Default()
 		pc.Features, pc.Readings = p.Window, p.readings()
+		if p.Aggregate != nil {
+			pc.Aggregate = &p.Aggregate.Aggregate
+		}
 		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}
 		if err := add(p.Name, p.Source, pc, j); err != nil {
 			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)

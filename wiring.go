@@ -91,6 +91,9 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 		if p := &cfg.Pipelines[i]; p.readings().Publish {
 			add(cfg.readingsTopic(p), p.Partitions, 0)
 		}
+		if name := cfg.featuresTopic(&cfg.Pipelines[i]); name != "" {
+			add(name, 0, 0)
+		}
 	}
 	if bus != nil {
 		var list []broker.Topic
@@ -113,7 +116,7 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	return ingest.EnsureTopics(ctx, at, list, log)
 }
 
-// newPublisher tells dead letters, and the scores of the pipelines that ask for it, to Kafka.
+// newPublisher tells dead letters, the scores of the pipelines that ask for it, and the values of windows, to Kafka.
 func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheus.Registerer) (*kafka.Publisher, error) {
 	k := kafka.Default()
 	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, security(at)
@@ -123,7 +126,8 @@ func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheu
 	}
 	outputs := map[string]kafka.Outputs{}
 	for i := range cfg.Pipelines {
-		p, to := &cfg.Pipelines[i], kafka.Outputs{}
+		p := &cfg.Pipelines[i]
+		to := kafka.Outputs{Features: cfg.featuresTopic(p)}
 		if p.PublishScores {
 			to.Scores = cfg.Topics.Scores
 		}
@@ -150,7 +154,7 @@ func readingForm(s ingest.Source) kafka.Form {
 // sink is the store as the line asks it.
 type sink struct{ *clickhouse.Store }
 
-// Held tells which offsets of a range are stored as readings (or counted with their block), labels or dead letters, and which as scores.
+// Held tells which offsets of a range are stored as readings (or counted with their block), labels or dead letters, and which as scores or windows' values.
 func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error) {
 	for _, table := range []string{"readings", "handled", "labels", "deadletters"} {
 		offsets, err := s.HeldOffsets(ctx, table, pipeline, topic, partition, first, next)
@@ -159,6 +163,12 @@ func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32,
 		}
 		handled = append(handled, offsets...)
 	}
-	scored, err = s.HeldOffsets(ctx, "scores", pipeline, topic, partition, first, next)
-	return handled, scored, err
+	for _, table := range []string{"scores", "features"} {
+		offsets, err := s.HeldOffsets(ctx, table, pipeline, topic, partition, first, next)
+		if err != nil {
+			return nil, nil, err
+		}
+		scored = append(scored, offsets...)
+	}
+	return handled, scored, nil
 }

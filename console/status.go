@@ -73,8 +73,9 @@ type Component struct {
 
 // Pipeline is one pipeline as the page shows it.
 type Pipeline struct {
-	Name    string   `json:"name"`
-	Topic   string   `json:"topic"`
+	Name  string `json:"name"`
+	Topic string `json:"topic"`
+	// Task is a model's, or aggregate for a pipeline that ends at the values of its windows and has none.
 	Task    string   `json:"task"`
 	Signals []string `json:"signals"`
 	// Unit is the score's value's unit, as "cycles".

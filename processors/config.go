@@ -20,9 +20,11 @@ type Config struct {
 
 	// Features says how rows become windows. Without it rows are stored, and nothing more.
 	Features *features.Config `yaml:"features"`
-	Flush    Flush            `yaml:"flush"`
-	Readings Readings         `yaml:"readings"`
-	Snapshot Snapshot         `yaml:"snapshot"`
+	// Aggregate says what is told of the values in windows, instead.
+	Aggregate *features.Aggregate `yaml:"aggregate"`
+	Flush     Flush               `yaml:"flush"`
+	Readings  Readings            `yaml:"readings"`
+	Snapshot  Snapshot            `yaml:"snapshot"`
 	// ScoreChunk is how many windows go to the scorer in one call.
 	ScoreChunk int `yaml:"score_chunk"`
 	// Rescore is for a line that runs beside the live one; nil for that.
@@ -89,6 +91,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, under("features", c.Features.Validate())...)
 		if len(c.Signals) == 0 {
 			errs = append(errs, errors.New("features: the source names no signals to make windows of"))
+		}
+	}
+	if c.Aggregate != nil {
+		errs = append(errs, under("aggregate", c.Aggregate.Validate())...)
+		if len(c.Signals) == 0 {
+			errs = append(errs, errors.New("aggregate: the source names no signals to tell of"))
+		}
+		if c.Features != nil {
+			errs = append(errs, errors.New("aggregate: the pipeline has features, too: choose one"))
 		}
 	}
 	if c.Flush.Rows < 1 {

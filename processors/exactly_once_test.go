@@ -149,24 +149,31 @@ const (
 	agesVault
 )
 
-// For a fixed model, any batch split, any flush and any crash give the same rows and scores, once; and all dead letters and scores are published. So it is
+// For a fixed model, any batch split, any flush and any crash give the same rows and scores, or values of windows, once; and all dead letters and scores are published. So it is
 // with snapshots, of which some are lost, or after which the log drops what was before; and they bound what a restart reads back.
 func TestExactlyOnce(t *testing.T) {
 	ctx := context.Background()
-	crashes, again, scores, saves, losses := 0, 0, 0, 0, 0
-	for seed := range uint64(300) {
+	crashes, again, scores, values, saves, losses := 0, 0, 0, 0, 0, 0
+	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := small()
 		cfg.Features.Stride = 1 + rng.IntN(2)
 		cfg.Features.Lateness = time.Duration(rng.IntN(40)) * time.Second
 		cfg.Features.Horizon = 2 * time.Minute
 		cfg.Features.Close = []features.Close{features.Complete, features.Watermark}[rng.IntN(2)]
+		ends := seed >= 300 // at the values of its windows
+		if ends {
+			cfg = aggregated(cfg, 30*time.Second, []time.Duration{30 * time.Second, 10 * time.Second, 7 * time.Second}[rng.IntN(3)])
+			cfg.Aggregate.Remember = []int{0, 5}[rng.IntN(2)]
+		}
 		log, end := randomLog(rng, 300, 1+rng.IntN(5), 2)
 
 		calm := newWorld()
 		calm.log, calm.end = log, end
 		line := calm.line(t, cfg)
-		calm.model = fits(line, "m1")
+		if !ends {
+			calm.model = fits(line, "m1")
+		}
 		p, _, err := line.Open(ctx, calm.assignment())
 		if err != nil {
 			t.Fatal(err)
@@ -220,10 +227,11 @@ func TestExactlyOnce(t *testing.T) {
 			}
 		}
 		scores += len(calm.tables["scores"][token{0, end}])
+		values += len(calm.tables["features"][token{0, end}])
 		saves, losses = saves+w.saves, losses+w.losses
 	}
-	if crashes < 1000 || again < 300 || scores < 1000 || saves < 500 || losses < 100 {
-		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d snapshots of which %d lost", crashes, again, scores, saves, losses)
+	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost", crashes, again, scores, values, saves, losses)
 	}
 }
 

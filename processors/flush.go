@@ -56,7 +56,7 @@ func (p *Pipeline) flush(ctx context.Context) error {
 }
 
 func (p *Pipeline) publish(ctx context.Context, b *event.Block) error {
-	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+len(b.DeadLetters) > 0 {
+	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+b.Features.Len()+len(b.DeadLetters) > 0 {
 		if err := pub.Publish(ctx, b); err != nil {
 			return p.fail("publish", b.First, b.Next, err)
 		}
@@ -93,12 +93,12 @@ func (p *Pipeline) store(ctx context.Context, b *event.Block) error {
 	for _, r := range records {
 		b.DeadLetters = append(b.DeadLetters, event.DeadLetter{Record: r, Pipeline: b.Pipeline, Reason: event.ReasonRefused, Detail: words[r.Offset]})
 	}
-	scores := b.Scores
-	b.Scores = nil
+	scores, values := b.Scores, b.Features
+	b.Scores, b.Features = nil, event.Features{}
 	if err := p.publish(ctx, b); err != nil {
 		return err
 	}
-	b.Scores, b.DeadLetters = scores, append(before, b.DeadLetters...)
+	b.Scores, b.Features, b.DeadLetters = scores, values, append(before, b.DeadLetters...)
 	slices.SortStableFunc(b.DeadLetters, func(x, y event.DeadLetter) int { return cmp.Compare(x.Offset, y.Offset) })
 	p.line.meters.refused.Add(float64(len(records)))
 	if err := p.line.out.Sink.Write(ctx, b); err != nil {
@@ -119,6 +119,9 @@ func (p *Pipeline) empty(first int64) {
 	// A burst's memory is not kept for the quiet after it.
 	if r := &p.block.Readings; cap(r.Values) > 1<<17 && len(r.Values) < cap(r.Values)/8 {
 		*r = event.Readings{Signals: r.Signals}
+	}
+	if f := &p.block.Features; cap(f.Values) > 1<<17 && len(f.Values) < cap(f.Values)/8 {
+		*f = event.Features{Names: f.Names}
 	}
 	if s := p.block.Scores; cap(s) > 1<<13 && len(s) < cap(s)/8 {
 		p.block.Scores = nil

@@ -17,7 +17,6 @@ import (
 
 	"andon/event"
 	"andon/model"
-	"andon/processors/features"
 )
 
 // Scorer gives verdicts: windows holds len(out) windows, row-major [len(out), Length, Width], scaled by m's recipe; out[i] is the i-th's verdict.
@@ -50,12 +49,12 @@ type Refusal interface {
 }
 
 // Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings or counted, labels, dead
-// letters) and those scored.
+// letters) and those scored, or that closed windows.
 type Settler interface {
 	Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error)
 }
 
-// Publisher sends a block's scores and dead letters to Kafka and returns when they are acknowledged. After a crash it may be told of a block again.
+// Publisher sends a block's scores, windows' values and dead letters to Kafka and returns when they are acknowledged. After a crash it may be told of a block again.
 type Publisher interface {
 	Publish(ctx context.Context, b *event.Block) error
 }
@@ -96,12 +95,12 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 		l.judge = Judge{Live: func() *model.Model { return nil }}
 	}
 	settings := uint64(0)
-	if cfg.Features != nil {
-		state, err := features.New(*cfg.Features, cfg.Signals)
-		if err != nil {
-			return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
-		}
-		l.recipe, settings = state.Recipe(), state.Fingerprint()
+	state, recipe, err := l.state(new(event.Features))
+	if err != nil {
+		return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
+	}
+	if l.recipe = recipe; state != nil {
+		settings = state.Fingerprint()
 	}
 	text := fmt.Appendf(nil, "%q %x %q", cfg.Signals, settings, cfg.Source)
 	if !cfg.Readings.Store {
@@ -112,7 +111,7 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 	return l, nil
 }
 
-// Recipe returns the recipe that models of this pipeline must have, nil without features. It must not be changed.
+// Recipe returns the recipe that models of this pipeline must have, nil for one that makes no windows for a model. It must not be changed.
 func (l *Line) Recipe() *model.Recipe { return l.recipe }
 
 // Schema names the settings that rows and windows are formed by; lines with the same one form the same.
@@ -146,12 +145,12 @@ func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error)
 	p.at, p.reform = n.Fold, n.Intent
 	n.Intent = nil
 	p.note = *n
-	if l.cfg.Features == nil {
+	if p.state, _, err = l.state(&p.block.Features); err != nil {
+		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+	}
+	if p.state == nil {
 		p.at = a.Committed
 	} else {
-		if p.state, err = features.New(*l.cfg.Features, l.cfg.Signals); err != nil {
-			return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
-		}
 		if n.Clock != nil {
 			p.state.SetClock(*n.Clock)
 		}

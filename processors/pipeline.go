@@ -19,7 +19,7 @@ type Pipeline struct {
 	log    *slog.Logger
 	commit func(ctx context.Context, next int64, note string) error
 	read   func(ctx context.Context, offsets []int64) ([]event.Record, error)
-	state  *features.Partition // nil without features
+	state  state // nil without features
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
 	at, committed int64
@@ -135,7 +135,13 @@ func (p *Pipeline) full() bool {
 func (p *Pipeline) bytes() int {
 	b := &p.block
 	// The sizes of a row's other columns, and of a score with its strings shared.
-	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + len(b.Scores)*168 + len(b.Labels)*128 + p.letterBytes
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + len(b.Scores)*168 + len(b.Labels)*128 + p.letterBytes
+}
+
+// values estimates what the values of windows take of that.
+func (p *Pipeline) values() int {
+	f := &p.block.Features
+	return f.Len() * (8*len(f.Names) + 40)
 }
 
 // fold takes rows that are stored already into the state.
@@ -171,7 +177,7 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 		return p.window(ctx, b, row, w)
 	}
 	var counts [outcomes]int
-	scored, from, sparse := len(p.block.Scores), c.row, false
+	scored, told, from, sparse := len(p.block.Scores), p.block.Features.Len(), c.row, false
 	only := p.line.cfg.Rescore != nil
 	p.choose()
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
@@ -206,6 +212,11 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 			p.taken = append(p.taken, *row)
 		}
 		c.row++
+		// One row may close the windows of many assets, so those are counted as they come.
+		if p.values() >= int(p.line.cfg.Flush.Bytes) && p.reform == nil && (c.row == len(b.Rows) || b.Rows[c.row].Offset > row.Offset) {
+			to = min(to, row.Offset+1)
+			break
+		}
 	}
 	p.rejects(b, c, to)
 	for c.label < len(b.Labels) && b.Labels[c.label].Offset < to {
@@ -221,7 +232,7 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 	if p.due.IsZero() {
 		p.due = p.line.now().Add(p.line.cfg.Flush.Interval)
 	}
-	p.count(&counts, made)
+	p.count(&counts, made+p.block.Features.Len()-told)
 	if w := p.line.out.Watch; w != nil {
 		rows, scores := b.Rows[from:c.row], p.block.Scores[scored:]
 		if sparse {
@@ -269,8 +280,12 @@ func (p *Pipeline) late(b *event.Batch, row *event.Row) event.DeadLetter {
 		d.Detail = fmt.Sprintf("event time %s of %q is out of range", at, row.Asset)
 		return d
 	}
-	d.Detail = fmt.Sprintf("event time %s of %q is %v behind its newest row, and its slot is closed; the pipeline allows a lateness of %v", at, row.Asset,
-		time.Duration(newest-row.Time), p.line.cfg.Features.Lateness)
+	what := "its slot is"
+	if p.line.cfg.Aggregate != nil {
+		what = "its windows are"
+	}
+	d.Detail = fmt.Sprintf("event time %s of %q is %v behind its newest row, and %s closed; the pipeline allows a lateness of %v", at, row.Asset,
+		time.Duration(newest-row.Time), what, p.line.cfg.lateness())
 	return d
 }
 

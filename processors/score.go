@@ -16,10 +16,10 @@ func (p *Pipeline) choose() {
 		return
 	}
 	p.model, p.scaler, p.fits = m, nil, false
-	if m == nil || p.state == nil {
+	if m == nil || p.line.recipe == nil {
 		return
 	}
-	if p.fits = m.Recipe.SameShape(p.state.Recipe()); !p.fits {
+	if p.fits = m.Recipe.SameShape(p.line.recipe); !p.fits {
 		p.log.Error("the live model makes other windows than this pipeline, so nothing is scored: promote a model trained with the pipeline's features",
 			"model", m.Version)
 		return

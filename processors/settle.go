@@ -72,6 +72,17 @@ func without(b *event.Block, handled, scored map[int64]bool) {
 		n++
 	}
 	r.Asset, r.Time, r.Offset, r.Status, r.Values = r.Asset[:n], r.Time[:n], r.Offset[:n], r.Status[:n], r.Values[:n*width]
+	f := &b.Features
+	n, width = 0, len(f.Names)
+	for i, offset := range f.Offset {
+		if scored[offset] {
+			continue
+		}
+		f.Asset[n], f.Start[n], f.End[n], f.Offset[n] = f.Asset[i], f.Start[i], f.End[i], offset
+		copy(f.Values[n*width:(n+1)*width], f.Values[i*width:(i+1)*width])
+		n++
+	}
+	f.Asset, f.Start, f.End, f.Offset, f.Values = f.Asset[:n], f.Start[:n], f.End[:n], f.Offset[:n], f.Values[:n*width]
 	b.Scores = keep(b.Scores, func(s *event.Score) bool { return !scored[s.Offset] })
 	b.Labels = keep(b.Labels, func(l *event.Label) bool { return !handled[l.Offset] })
 	b.DeadLetters = keep(b.DeadLetters, func(d *event.DeadLetter) bool { return !handled[d.Offset] })

@@ -76,7 +76,7 @@ type entry struct {
 
 func newWorld() *world {
 	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
-	for _, table := range []string{"readings", "scores", "labels", "deadletters", "handled"} {
+	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled"} {
 		w.tables[table] = map[token][]string{}
 	}
 	return w
@@ -126,7 +126,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 		w.before()
 	}
 	at := token{b.First, b.Next}
-	for _, table := range []string{"readings", "labels", "deadletters", "scores", "handled"} {
+	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "handled"} {
 		rows := lines(b, table)
 		if len(rows) == 0 {
 			continue
@@ -168,6 +168,15 @@ func lines(b *event.Block, table string) (rows []string) {
 		for _, s := range b.Scores {
 			rows = append(rows, fmt.Sprintf("@%d %s [%g,%g) value=%g risk=%g model=%s", s.Offset, s.Asset, float64(s.Start)/1e9, float64(s.End)/1e9, s.Value, s.Risk, s.Version))
 		}
+	case "features":
+		f := &b.Features
+		for i := range f.Asset {
+			line := fmt.Sprintf("@%d %s [%g,%g)", f.Offset[i], f.Asset[i], float64(f.Start[i])/1e9, float64(f.End[i])/1e9)
+			for s, v := range f.Row(i) { // to the bit
+				line += fmt.Sprintf(" %s=%g:%x", f.Names[s], v, math.Float64bits(v))
+			}
+			rows = append(rows, line)
+		}
 	case "labels":
 		for _, l := range b.Labels {
 			rows = append(rows, fmt.Sprintf("@%d %s %s", l.Offset, l.Asset, l.Kind))
@@ -190,6 +199,9 @@ func (w *world) Publish(_ context.Context, b *event.Block) error {
 		}
 		for _, s := range b.Scores {
 			w.sent[s.Offset]++
+		}
+		for _, offset := range b.Features.Offset {
+			w.sent[offset]++
 		}
 		for _, d := range b.DeadLetters {
 			w.sent[d.Offset]++
@@ -275,6 +287,14 @@ func (w *world) batch(first, next int64) *event.Batch {
 		return event.Record{Position: event.Position{Topic: "t", Partition: 1, Offset: offset}, Value: fmt.Appendf(nil, "record %d", offset)}
 	}
 	return b
+}
+
+// aggregated makes a pipeline end at the values of its windows.
+func aggregated(c Config, size, every time.Duration) Config {
+	a := features.DefaultAggregate()
+	a.Size, a.Every, a.Lateness, a.Horizon = size, every, c.Features.Lateness, c.Features.Horizon
+	c.Features, c.Aggregate = nil, &a
+	return c
 }
 
 // fits is a model for the line's recipe.

@@ -40,6 +40,7 @@ type Config struct {
 // what happened to replays are always kept: they are few, and nothing else tells where a model came from.
 type Retention struct {
 	Readings     time.Duration `yaml:"readings"`
+	Features     time.Duration `yaml:"features"`
 	Scores       time.Duration `yaml:"scores"`
 	ReplayScores time.Duration `yaml:"replay_scores"`
 	DeadLetters  time.Duration `yaml:"dead_letters"`
@@ -57,6 +58,7 @@ func Default() Config {
 		Fsync:         false,            // it adds 40 ms to every insert, and half as much CPU again
 		Retention: Retention{
 			Readings:     90 * day,  // about 5 GiB for 1,000 assets of 14 signals once a minute
+			Features:     400 * day, // fewer than the readings they are of, and often what is kept for good
 			Scores:       400 * day, // a year to compare with the last
 			ReplayScores: 90 * day,  // a replay answers a question; asked again, it can be run again while the log holds its range
 			DeadLetters:  30 * day,  // long enough to be repaired and sent again
@@ -98,7 +100,7 @@ func (c *Config) Validate() error {
 }
 
 func (r Retention) keys() map[string]time.Duration {
-	return map[string]time.Duration{"readings": r.Readings, "scores": r.Scores, "replay_scores": r.ReplayScores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
+	return map[string]time.Duration{"readings": r.Readings, "features": r.Features, "scores": r.Scores, "replay_scores": r.ReplayScores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
 }
 
 // Secret is text that may hold a password. However it is printed, the password is left out.

@@ -29,7 +29,7 @@ func TestSchemaFile(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("-- The schema of andon's ClickHouse database, as the migrations in schema/ make it. Written by go test ./sinks/clickhouse -run SchemaFile -update.\n" +
-		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, scores, replay_scores, deadletters, deadletter_replays and metrics.\n")
+		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, features, scores, replay_scores, deadletters, deadletter_replays and metrics.\n")
 	names := strings.Fields(ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' ORDER BY engine = 'View', name"))
 	for _, name := range names {
 		b.WriteString("\n" + ask(t, s, "SHOW CREATE TABLE "+name) + ";\n")
@@ -88,7 +88,7 @@ func TestMigrate(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "fsync on", synced(), "6")
+	equal(t, "fsync on", synced(), "7")
 	if err := s.Write(t.Context(), makeBlock("synced", 0, 0, 10, 2, "a")); err != nil {
 		t.Fatal(err)
 	}

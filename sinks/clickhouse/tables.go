@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,26 @@ var blockTables = []*table{
 			return out
 		},
 		frame: readingsFrame,
+	},
+	{
+		name:   "features",
+		rows:   func(b *event.Block) int { return b.Features.Len() },
+		offset: func(b *event.Block, i int) int64 { return b.Features.Offset[i] },
+		times: func(b *event.Block, i int, f func(ns int64)) {
+			f(b.Features.Start[i])
+			f(b.Features.End[i])
+		},
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out, f := bare(b), &b.Features
+			out.Features.Names = f.Names
+			for i := range f.Asset {
+				if keep(i) {
+					copy(out.Features.Append(f.Asset[i], f.Start[i], f.End[i], f.Offset[i]), f.Row(i))
+				}
+			}
+			return out
+		},
+		frame: featuresFrame,
 	},
 	{
 		name:   "scores",
@@ -138,6 +159,21 @@ func readingsFrame(b *event.Block) *frame {
 	return f
 }
 
+func featuresFrame(b *event.Block) *frame {
+	w := &b.Features
+	f := &frame{rows: w.Len(), order: sorted(w.Len(), func(i int) string { return w.Asset[i] }, func(i int) int64 { return w.End[i] })}
+	f.word("pipeline", b.Pipeline)
+	f.words("asset", func(i int) string { return w.Asset[i] })
+	f.micros("start", func(i int) int64 { return w.Start[i] })
+	f.micros("end", func(i int) int64 { return w.End[i] })
+	f.word("names", strings.Join(w.Names, ","))
+	f.lists("values", len(w.Names), w.Values)
+	f.word("_topic", b.Topic)
+	same(f, "_partition", "Int32", b.Partition)
+	each(f, "_offset", "Int64", func(i int) int64 { return w.Offset[i] })
+	return f
+}
+
 func scoresFrame(b *event.Block) *frame {
 	s := b.Scores
 	f := &frame{rows: len(s), order: sorted(len(s), func(i int) string { return s[i].Asset }, func(i int) int64 { return s[i].End })}
@@ -210,7 +246,11 @@ func check(b *event.Block) error {
 		return fmt.Errorf("readings: %d assets, %d times, %d offsets, %d statuses, %d values of %d signals", n, len(r.Time), len(r.Offset), len(r.Status),
 			len(r.Values), len(r.Signals))
 	}
-	for _, s := range r.Signals {
+	w, m := &b.Features, b.Features.Len()
+	if len(w.Start) != m || len(w.End) != m || len(w.Offset) != m || len(w.Values) != m*len(w.Names) {
+		return fmt.Errorf("features: %d assets, %d starts, %d ends, %d offsets, %d values of %d names", m, len(w.Start), len(w.End), len(w.Offset), len(w.Values), len(w.Names))
+	}
+	for _, s := range slices.Concat(r.Signals, w.Names) {
 		if s == "" || strings.Contains(s, ",") {
 			return fmt.Errorf("signal %q: a name may not be empty nor hold a comma; rename it in the pipeline", s)
 		}

@@ -262,6 +262,8 @@ func (r *Refused) Remove(b *event.Block) {
 		switch t.name {
 		case "readings":
 			b.Readings = rest.Readings
+		case "features":
+			b.Features = rest.Features
 		case "scores":
 			b.Scores = rest.Scores
 		case "labels":

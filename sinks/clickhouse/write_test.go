@@ -24,6 +24,9 @@ func TestRoundTrip(t *testing.T) {
 	b.Readings.Append(&event.Row{Asset: "y\x00\xff", Time: origin, Offset: 6, Values: []float64{-0.1, math.MaxFloat64, 5e-324}}, event.StatusDuplicate)
 	b.Scores = []event.Score{{Verdict: event.Verdict{Value: -1.5, Risk: 0.3, Run: event.Run{Batch: 65536, Queue: math.MaxInt64, Compute: 7}}, Pipeline: b.Pipeline, Asset: "x", Start: at, End: at + 1000, Version: "v",
 		Position: pos(5), Latency: math.MaxInt64, ScoredAt: origin}}
+	b.Features.Names = []string{"a_mean", "b_slope"}
+	copy(b.Features.Append("z", origin, origin+60e9, 5), []float64{1.5, math.NaN()})
+	copy(b.Features.Append("x", at, at+1000, 6), []float64{-2, 5e-324})
 	b.Labels = []event.Label{{Position: pos(7), Pipeline: "round trip labels", Asset: "x", Time: at, Kind: "failure", Value: math.NaN()},
 		{Position: pos(8), Pipeline: "round trip labels", Asset: "", Time: origin, Kind: "hours", Value: 12}}
 	b.DeadLetters = []event.DeadLetter{
@@ -39,6 +42,16 @@ func TestRoundTrip(t *testing.T) {
 7900FF 2020-01-01T00:00:00Z a,b'\,ü [-0.1 1.7976931348623157e+308 5e-324] 0 0 duplicate t 3 6 1`)
 	equal(t, "scores", ask(t, s, `SELECT asset, start, end, value, risk, version, latency_ns, scored_at, batch, queue_ns, compute_ns, _topic, _partition, _offset FROM scores WHERE pipeline = 'round trip'`),
 		`x 1950-01-18T00:00:00.123456Z 1950-01-18T00:00:00.123457Z -1.5 0.3 v 9223372036854775807 2020-01-01T00:00:00Z 65536 9223372036854775807 7 t 3 5`)
+	equal(t, "features", ask(t, s, `SELECT asset, start, end, names, values, _topic, _partition, _offset FROM features WHERE pipeline = 'round trip' ORDER BY _offset`),
+		`z 2020-01-01T00:00:00Z 2020-01-01T00:01:00Z a_mean,b_slope [1.5 <nil>] t 3 5
+x 1950-01-18T00:00:00.123456Z 1950-01-18T00:00:00.123457Z a_mean,b_slope [-2 5e-324] t 3 6`)
+	equal(t, "features_long", ask(t, s, `SELECT asset, signal, function, value FROM features_long WHERE pipeline = 'round trip' ORDER BY _offset, name`),
+		"z a mean 1.5\nx a mean -2\nx b slope 5e-324")
+	equal(t, "features_map", ask(t, s, `SELECT values['a_mean'] FROM features_map WHERE pipeline = 'round trip' ORDER BY _offset`), "1.5\n-2")
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "written again", ask(t, s, `SELECT count() FROM features WHERE pipeline = 'round trip'`), "2")
 	equal(t, "labels", ask(t, s, `SELECT asset, time, label, value, _topic, _partition, _offset FROM labels WHERE pipeline = 'round trip labels' ORDER BY _offset`),
 		`x 1950-01-18T00:00:00.123456Z failure <nil> t 3 7
  2020-01-01T00:00:00Z hours 12 t 3 8`)

@@ -66,7 +66,7 @@ func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, r
 // batchOverhead is more than a batch of one record needs beside it.
 const batchOverhead = 1024
 
-// Publish sends the block's dead letters and then, if its pipeline publishes them, its scores and the readings that were taken. It returns when the brokers have acknowledged all, when one
+// Publish sends the block's dead letters and then, if its pipeline publishes them, its scores, the values of its windows and the readings that were taken. It returns when the brokers have acknowledged all, when one
 // was refused for good, or when ctx ends; in between it waits and retries without an end. It may be called concurrently. The block is not kept, but a dead
 // letter's slices may be read until they are acknowledged even if ctx ends.
 //
@@ -89,6 +89,13 @@ func (p *Publisher) Publish(ctx context.Context, b *event.Block) error {
 		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
 		if err != nil {
 			return p.failed(b, "scores", len(b.Scores), to.Scores, err)
+		}
+	}
+	if n := b.Features.Len(); n > 0 && to.Features != "" {
+		keys := keys(b.Features.Names)
+		err := p.send(ctx, n, func(i int) *kgo.Record { return feature(to.Features, b, i, keys) })
+		if err != nil {
+			return p.failed(b, "windows' values", n, to.Features, err)
 		}
 	}
 	if b.Readings.Len() > 0 && to.Readings != "" {

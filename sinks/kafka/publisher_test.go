@@ -67,10 +67,10 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 			t.Skip("its broker's settings are for the in-process one")
 		}
 		b := brokertest.Get(t)
-		b.Topics(t, 2, "andon.deadletter", "andon.scores")
+		b.Topics(t, 2, "andon.deadletter", "andon.scores", "andon.features")
 		return &cluster{t: t, real: b}
 	}
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(2, "andon.deadletter", "andon.scores")}, opts...)...)
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(2, "andon.deadletter", "andon.scores", "andon.features")}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 // loud publishes all of the pipeline of its name and nothing of others.
 func loud(pipeline string) Outputs {
 	if pipeline == "loud" {
-		return Outputs{Scores: "andon.scores"}
+		return Outputs{Scores: "andon.scores", Features: "andon.features"}
 	}
 	return Outputs{}
 }
@@ -194,6 +194,21 @@ func TestPublish(t *testing.T) {
 	if err := p.Publish(t.Context(), block("loud", 300, 500)); err != nil {
 		t.Fatal(err)
 	}
+	windows := block("loud", 0, 0)
+	windows.Features.Names = []string{"v_mean"}
+	for i := range 70 {
+		windows.Features.Append("x", int64(i), int64(i+1), int64(100+i))[0] = float64(i)
+	}
+	if err := p.Publish(t.Context(), windows); err != nil {
+		t.Fatal(err)
+	}
+	windows.Pipeline = "silent"
+	if err := p.Publish(t.Context(), windows); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(offsets(readAll(t, address, "andon.features"))); n != 70 {
+		t.Errorf("%d windows, not 70", n)
+	}
 	if err := p.Publish(t.Context(), block("silent", 2, 5)); err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +310,7 @@ func TestRestarts(t *testing.T) {
 	dir := t.TempDir()
 	port := freePort(t)
 	open := func() *kfake.Cluster {
-		c, err := kfake.NewCluster(kfake.Ports(port), kfake.DataDir(dir), kfake.SeedTopics(2, "andon.deadletter", "andon.scores"))
+		c, err := kfake.NewCluster(kfake.Ports(port), kfake.DataDir(dir), kfake.SeedTopics(2, "andon.deadletter", "andon.scores", "andon.features"))
 		if err != nil {
 			t.Fatal(err)
 		}

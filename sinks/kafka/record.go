@@ -14,8 +14,8 @@ import (
 // The headers that we add. A record published twice, after a crash, has the same topic, partition, offset and pipeline both times: a reader drops doubles
 // by them. A dead letter keeps its own headers before ours, so that the last one of a name counts.
 const (
-	HeaderPipeline  = "andon.pipeline"  // who could not use the record, or made the score
-	HeaderTopic     = "andon.topic"     // where the record was, or the record that completed the scored window
+	HeaderPipeline  = "andon.pipeline"  // who could not use the record, made the score or told of the window
+	HeaderTopic     = "andon.topic"     // where the record was, or the record that completed the scored window, or closed the one that is told of
 	HeaderPartition = "andon.partition" // decimal
 	HeaderOffset    = "andon.offset"    // decimal
 	HeaderReason    = "andon.reason"    // dead letters: one of event's Reason constants
@@ -109,6 +109,44 @@ func score(topic string, s *event.Score) *kgo.Record {
 	v = appendMillis(append(v, `,"compute_ms":`...), s.Compute)
 	v = append(v, '}')
 	return &kgo.Record{Topic: topic, Key: []byte(s.Asset), Value: v, Headers: position(s.Position, s.Pipeline)}
+}
+
+// keys returns what stands before each value of a block's features in JSON, as ,"flow_mean":
+func keys(names []string) [][]byte {
+	all := make([][]byte, len(names))
+	for i, name := range names {
+		all[i] = append(appendString([]byte{','}, name), ':')
+	}
+	return all
+}
+
+// feature is the record of a window's values: the asset is the key, and the value is flat JSON,
+//
+//	{"pipeline":"pumps","asset":"pump-7","start":"2020-01-01T00:00:00Z","end":"2020-01-01T00:01:00Z","flow_count":60,"flow_mean":3.1,"flow_slope":null,
+//	 "topic":"plant.pumps","partition":3,"offset":1842}
+//
+// start and end bound the window in event time, end is the first instant after it; a function without a value is null; topic, partition and offset are of
+// the record that closed the window.
+func feature(topic string, b *event.Block, i int, keys [][]byte) *kgo.Record {
+	f := &b.Features
+	size := 192 + len(b.Pipeline) + len(f.Asset[i]) + len(b.Topic)
+	for _, key := range keys {
+		size += len(key) + 20
+	}
+	v := make([]byte, 0, size)
+	v = appendString(append(v, `{"pipeline":`...), b.Pipeline)
+	v = appendString(append(v, `,"asset":`...), f.Asset[i])
+	v = appendTime(append(v, `,"start":`...), f.Start[i])
+	v = appendTime(append(v, `,"end":`...), f.End[i])
+	for s, x := range f.Row(i) {
+		v = appendFloat(append(v, keys[s]...), x, 64)
+	}
+	v = appendString(append(v, `,"topic":`...), b.Topic)
+	v = strconv.AppendInt(append(v, `,"partition":`...), int64(b.Partition), 10)
+	v = strconv.AppendInt(append(v, `,"offset":`...), f.Offset[i], 10)
+	v = append(v, '}')
+	at := event.Position{Topic: b.Topic, Partition: b.Partition, Offset: f.Offset[i]}
+	return &kgo.Record{Topic: topic, Key: []byte(f.Asset[i]), Value: v, Headers: position(at, b.Pipeline)}
 }
 
 func appendTime(dst []byte, nanos int64) []byte {

@@ -94,6 +94,21 @@ func TestScoreRecord(t *testing.T) {
 	}
 }
 
+func TestFeatureRecord(t *testing.T) {
+	b := &event.Block{Pipeline: "pumps", Topic: "plant.pumps", Partition: 3, Features: event.Features{Names: []string{"flow_count", "flow_mean", "fl\"w_slope"}}}
+	copy(b.Features.Append("pump-6", 0, 1, 5), []float64{1, 2, 3})
+	copy(b.Features.Append("pump-7", 1577836800e9, 1577836860e9, 1842), []float64{60, 3.25, math.NaN()})
+	r := feature("features", b, 1, keys(b.Features.Names))
+	want := `{"pipeline":"pumps","asset":"pump-7","start":"2020-01-01T00:00:00Z","end":"2020-01-01T00:01:00Z","flow_count":60,"flow_mean":3.25,"fl\"w_slope":null,` +
+		`"topic":"plant.pumps","partition":3,"offset":1842}`
+	if string(r.Value) != want || !json.Valid(r.Value) || string(r.Key) != "pump-7" || r.Topic != "features" {
+		t.Errorf("%s: %s\nwant %s", r.Key, r.Value, want)
+	}
+	if got := headers(r); got != "andon.pipeline=pumps\nandon.topic=plant.pumps\nandon.partition=3\nandon.offset=1842\n" {
+		t.Error(got)
+	}
+}
+
 func FuzzString(f *testing.F) {
 	for _, s := range []string{"", `a"b\c`, "\x00\x1f\n", "ü\u2028", "\xff\xfe", "\U0001F600"} {
 		f.Add(s)

@@ -1,5 +1,5 @@
 // Package audit proves from the tables that each offset of a pipeline's topics was handled exactly once: that it is among the readings, the labels or the
-// dead letters, in one of them and once, or counted within its block by handled, and that no score is there twice. With the log at hand it also tells offsets that hold no record, such as a
+// dead letters, in one of them and once, or counted within its block by handled, and that no score and no window is there twice. With the log at hand it also tells offsets that hold no record, such as a
 // transaction's marker, from records that were lost.
 //
 // It reads columns of offsets, once, and looks closer only where a count does not add up: a bitmap for each stretch of offsets counts the different ones
@@ -66,12 +66,13 @@ type Partition struct {
 	Examined Range `json:"examined"`
 	First    int64 `json:"first"`
 	Last     int64 `json:"last"`
-	// OK, Duplicate, Filtered, Labels, Scores and Dead, by reason, count rows.
+	// OK, Duplicate, Filtered, Labels, Scores, Features and Dead, by reason, count rows.
 	OK        uint64            `json:"ok"`
 	Duplicate uint64            `json:"duplicate"`
 	Filtered  uint64            `json:"filtered"`
 	Labels    uint64            `json:"labels"`
 	Scores    uint64            `json:"scores"`
+	Features  uint64            `json:"features"`
 	Dead      map[string]uint64 `json:"dead"`
 	// Missing counts the offsets of the range that are stored nowhere, but for those that the log says hold no record: NoRecord. Gaps are the first of them.
 	Missing  uint64  `json:"missing"`
@@ -148,8 +149,10 @@ func Run(ctx context.Context, ask Ask, o Options) ([]*Partition, error) {
 				return nil, fmt.Errorf("verify %s on %s: %w", pipeline, topic, err)
 			}
 		}
-		if err := a.scores(ctx, pipeline, topics); err != nil {
-			return nil, fmt.Errorf("verify the scores of %s: %w", pipeline, err)
+		for _, w := range []windowed{scored, told} {
+			if err := a.windows(ctx, w, pipeline, topics); err != nil {
+				return nil, fmt.Errorf("verify the %s of %s: %w", w.table, pipeline, err)
+			}
 		}
 	}
 	return a.parts, nil

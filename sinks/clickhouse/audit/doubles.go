@@ -91,15 +91,37 @@ func (p *Partition) double(d Double, list int) {
 	}
 }
 
-// scores counts a pipeline's scores and searches for doubles. Unlike readings they have no count to be held against, as one record may complete the
-// windows of many assets, so all are searched, some assets at a time, in the order of the table.
-func (a *auditor) scores(ctx context.Context, pipeline string, topics map[string][]*Partition) error {
+// windowed is a table of rows that a record made of a window, asset and end.
+type windowed struct {
+	table string
+	count func(p *Partition) *uint64
+	// once is what names a window, and double tells which groups of rows of equal once, n of them, of offsets and least offset, are one row too often.
+	once, double string
+}
+
+var (
+	scored = windowed{"scores", func(p *Partition) *uint64 { return &p.Scores }, "asset, end, _topic, _partition, _offset", "n > 1"}
+	// A window is told again, for what came after, if its asset was forgotten: then another asset's record closed it the first time.
+	told = windowed{"features", func(p *Partition) *uint64 { return &p.Features }, "asset, end, _topic, _partition", `n > 1 AND (offsets < n OR (asset, _topic, _partition, least) IN
+(
+    SELECT asset, _topic, _partition, _offset FROM readings WHERE pipeline = {pipeline:String} AND asset >= {low:String} AND asset <= {high:String}
+    AND (asset, _offset) IN
+    (
+        SELECT asset, min(_offset) FROM features WHERE pipeline = {pipeline:String} AND asset >= {low:String} AND asset <= {high:String}
+        GROUP BY asset, end, _topic, _partition HAVING count() > 1
+    )
+))`}
+)
+
+// windows counts a pipeline's scores, or windows' values, and searches for doubles. Unlike readings they have no count to be held against, as one record may
+// complete the windows of many assets, so all are searched, some assets at a time, in the order of the table.
+func (a *auditor) windows(ctx context.Context, w windowed, pipeline string, topics map[string][]*Partition) error {
 	by := map[place]*Partition{}
 	total := uint64(0)
 	for _, topic := range slices.Sorted(maps.Keys(topics)) {
 		params := map[string]string{"pipeline": pipeline, "topic": topic}
 		filter := within(topics[topic], examined(topics[topic]), params)
-		t, err := whole(a.ask(ctx, `SELECT _partition, count() FROM scores WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND `+filter+`
+		t, err := whole(a.ask(ctx, `SELECT _partition, count() FROM `+w.table+` WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND `+filter+`
 GROUP BY _partition`, params, 0))
 		if err != nil {
 			return err
@@ -109,8 +131,8 @@ GROUP BY _partition`, params, 0))
 		}
 		for _, row := range t.Rows {
 			if p := by[place{pipeline, topic, int32(number(row[0]))}]; p != nil {
-				p.Scores = uint64(number(row[1]))
-				total += p.Scores
+				*w.count(p) = uint64(number(row[1]))
+				total += *w.count(p)
 			}
 		}
 	}
@@ -120,7 +142,7 @@ GROUP BY _partition`, params, 0))
 	bounds, err := whole(a.ask(ctx, `SELECT min(asset), max(asset) FROM
 (
     SELECT asset, intDiv(sum(n) OVER (ORDER BY asset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - n, {rows:UInt64}) AS part
-    FROM (SELECT toString(asset) AS asset, count() AS n FROM scores WHERE pipeline = {pipeline:String} GROUP BY asset)
+    FROM (SELECT toString(asset) AS asset, count() AS n FROM `+w.table+` WHERE pipeline = {pipeline:String} GROUP BY asset)
 )
 GROUP BY part ORDER BY part`, map[string]string{"pipeline": pipeline, "rows": strconv.Itoa(rowsAtOnce)}, 0))
 	if err != nil {
@@ -129,7 +151,7 @@ GROUP BY part ORDER BY part`, map[string]string{"pipeline": pipeline, "rows": st
 	for _, b := range bounds.Rows {
 		params := map[string]string{"pipeline": pipeline, "low": text(b[0]), "high": text(b[1])}
 		// Rows that are equal have equal hashes: as many hashes as rows proves it, and costs a tenth of grouping them.
-		t, err := a.ask(ctx, `SELECT count() - uniqExact(cityHash64(asset, end, _topic, _partition, _offset)) FROM scores
+		t, err := a.ask(ctx, `SELECT count() - uniqExact(cityHash64(`+w.once+`)) FROM `+w.table+`
 WHERE pipeline = {pipeline:String} AND asset >= {low:String} AND asset <= {high:String}`, params, 1)
 		if err != nil {
 			return err
@@ -138,14 +160,14 @@ WHERE pipeline = {pipeline:String} AND asset >= {low:String} AND asset <= {high:
 			continue
 		}
 		params["list"] = strconv.Itoa(a.o.List)
-		t, err = whole(a.ask(ctx, `SELECT _topic, _partition, _offset, concat(toString(n), ' scores of ', asset, ' at ', toString(end)),
+		t, err = whole(a.ask(ctx, `SELECT _topic, _partition, last, concat(toString(n), ' `+w.table+` of ', asset, ' at ', toString(end)),
     sum(extra) OVER (PARTITION BY _topic, _partition) FROM
 (
-    SELECT asset, end, _topic, _partition, _offset, count() AS n, count() - 1 AS extra FROM scores
+    SELECT asset, end, _topic, _partition, count() AS n, count() - 1 AS extra, uniqExact(_offset) AS offsets, min(_offset) AS least, max(_offset) AS last FROM `+w.table+`
     WHERE pipeline = {pipeline:String} AND asset >= {low:String} AND asset <= {high:String}
-    GROUP BY asset, end, _topic, _partition, _offset HAVING n > 1
+    GROUP BY `+w.once+` HAVING `+w.double+`
 )
-ORDER BY _topic, _partition, _offset LIMIT {list:UInt32} BY _topic, _partition SETTINGS optimize_aggregation_in_order = 1`, params, 0))
+ORDER BY _topic, _partition, last LIMIT {list:UInt32} BY _topic, _partition SETTINGS optimize_aggregation_in_order = 1`, params, 0))
 		if err != nil {
 			return err
 		}

@@ -257,7 +257,7 @@ function Readout({ feed, p, at, cursor }: { feed: AssetFeed; p: Pipeline; at: Si
       </div>
       <div>
         <dt>Model</dt>
-        <dd>{p.model ? <code>{p.model}</code> : p.length > 0 ? 'none yet' : 'none'}</dd>
+        <dd>{p.model ? <code>{p.model}</code> : p.task === 'aggregate' ? 'needs none' : p.length > 0 ? 'none yet' : 'none'}</dd>
       </div>
       <div>
         <dt>Topic</dt>

@@ -165,6 +165,9 @@ function AtRisk({ list }: { list: Pipeline[] }) {
   );
 }
 
+/** made names the figure of what a pipeline makes: windows, where it ends at their values. */
+const made = (p: Pipeline) => (p.task === 'aggregate' ? 'windows' : 'scores');
+
 function PipelineRow({ p }: { p: Pipeline }) {
   const run = running(p.name);
   return (
@@ -177,19 +180,19 @@ function PipelineRow({ p }: { p: Pipeline }) {
       </td>
       <td>{task(p.task)}</td>
       <td>
-        {p.model ? <code>{p.model}</code> : <span class="muted">{run ? `training, ${percent(progress(run))}` : 'none yet'}</span>}
+        {p.model ? <code>{p.model}</code> : <span class="muted">{run ? `training, ${percent(progress(run))}` : p.task === 'aggregate' ? 'needs none' : 'none yet'}</span>}
         {p.model && p.trained && <div class="faint small">trained {duration((now() - Date.parse(p.trained)) / 1000)} ago</div>}
       </td>
       <td class="num">{rate(latest(p.name, 'records'))}</td>
-      <td class="num">{rate(latest(p.name, 'scores'))}</td>
+      <td class="num">{rate(latest(p.name, made(p)))}</td>
       <td>
-        <Spark values={past(p.name, 'scores')} width={120} height={24} label={`Scores a second of ${p.name}, the last minutes`} />
+        <Spark values={past(p.name, made(p))} width={120} height={24} label={`${p.task === 'aggregate' ? 'Windows' : 'Scores'} a second of ${p.name}, the last minutes`} />
       </td>
       <td class="num">{count(latest(p.name, 'lag'))}</td>
       <td class="num">{seconds(latest(p.name, 'p50'))}</td>
       <td class="num">{seconds(latest(p.name, 'p99'))}</td>
       <td class="num">{count(latest(p.name, 'assets'))}</td>
-      <td class="num">{count(latest(p.name, 'scores_total'))}</td>
+      <td class="num">{p.task === 'aggregate' ? '–' : count(latest(p.name, 'scores_total'))}</td>
       <td class="num">{count(latest(p.name, 'dead_total'))}</td>
     </tr>
   );
@@ -214,7 +217,7 @@ function Parts() {
 
 /** Banners says loudly what a newcomer must know: that a first model is being trained, and how far it is. */
 function Banners() {
-  const first = pipelines.value.filter((p) => !p.model);
+  const first = pipelines.value.filter((p) => !p.model && p.task !== 'aggregate');
   if (first.length === 0) return null;
   return (
     <div class="banners">
