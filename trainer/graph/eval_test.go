@@ -58,6 +58,10 @@ func (e *evaluator) value(v *Value) []float64 {
 		}
 	case "MatMul", "Gemm":
 		out = matmulRef(n, v.shape, in)
+	case "Conv":
+		out = convRef(n, v.shape, in)
+	case "LogSoftmax":
+		out = logSoftmaxRef(v.shape, in[0])
 	case "GRU":
 		all := gruRef(n, in)
 		h := n.out[1].shape[1] * n.out[1].shape[0]
@@ -182,6 +186,39 @@ func matmulRef(n *node, shape []int, in [][]float64) []float64 {
 			out[at] += in[2][place(n.in[2].shape, index)]
 		}
 	})
+	return out
+}
+
+// convRef sums over the window, one number at a time.
+func convRef(n *node, shape []int, in [][]float64) []float64 {
+	out := make([]float64, size(shape))
+	x, w := n.in[0].shape, n.in[1].shape
+	each(shape, func(at int, index []int) {
+		each(w[1:], func(_ int, tap []int) {
+			row, col := index[2]*n.args.stride+tap[1]-n.args.pad, index[3]*n.args.stride+tap[2]-n.args.pad
+			if row >= 0 && row < x[2] && col >= 0 && col < x[3] {
+				out[at] += in[0][place(x, []int{index[0], tap[0], row, col})] * in[1][place(w, []int{index[1], tap[0], tap[1], tap[2]})]
+			}
+		})
+		if len(in) == 3 {
+			out[at] += in[2][index[1]]
+		}
+	})
+	return out
+}
+
+func logSoftmaxRef(shape []int, x []float64) []float64 {
+	out := make([]float64, len(x))
+	k := shape[len(shape)-1]
+	for from := 0; from < len(x); from += k {
+		sum := 0.0
+		for _, v := range x[from : from+k] {
+			sum += math.Exp(v)
+		}
+		for i, v := range x[from : from+k] {
+			out[from+i] = v - math.Log(sum)
+		}
+	}
 	return out
 }
 

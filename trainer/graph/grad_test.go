@@ -113,6 +113,23 @@ func TestGradients(t *testing.T) {
 	})
 	check("shared", [][]int{{3}}, false, func(g *Graph, x inputs) *Value { return g.Add(g.Mul(x[0], x[0]), g.Sigmoid(g.Mul(x[0], x[0]))) })
 
+	// The window's side, stride and pad; sides that the stride does not divide leave rows and columns that no window reaches.
+	for _, s := range []struct{ n, in, high, wide, out, k, stride, pad int }{{2, 3, 5, 5, 4, 3, 1, 1}, {2, 3, 6, 6, 4, 3, 2, 1}, {1, 2, 7, 5, 3, 3, 2, 1},
+		{3, 1, 8, 9, 2, 5, 2, 2}, {2, 2, 4, 3, 3, 1, 1, 0}, {2, 2, 5, 6, 3, 1, 2, 0}, {1, 2, 7, 8, 2, 3, 3, 0}, {2, 1, 3, 3, 2, 3, 1, 0}} {
+		x, w := is(s.n, s.in, s.high, s.wide), is(s.out, s.in, s.k, s.k)
+		check(fmt.Sprintf("Conv/%v", s), [][]int{x, w, {s.out}}, false, func(g *Graph, x inputs) *Value { return g.Conv(x[0], x[1], x[2], s.stride, s.pad) })
+		check(fmt.Sprintf("Conv/plain%v", s), [][]int{x, w}, false, func(g *Graph, x inputs) *Value { return g.Conv(x[0], x[1], nil, s.stride, s.pad) })
+	}
+	check("GlobalAverage", [][]int{{2, 3, 4, 5}}, false, func(g *Graph, x inputs) *Value { return g.GlobalAverage(x[0]) })
+	check("LogSoftmax", [][]int{{3, 5}}, false, func(g *Graph, x inputs) *Value { return g.LogSoftmax(x[0]) })
+	check("LogSoftmax/3", [][]int{{2, 3, 4}}, false, func(g *Graph, x inputs) *Value { return g.LogSoftmax(x[0]) })
+	check("CrossEntropy", [][]int{{4, 3}, {4, 3}, {4, 1}}, true, func(g *Graph, x inputs) *Value { return g.CrossEntropy(x[0], x[1], x[2]) })
+	check("Conv/net", [][]int{{2, 1, 9, 8}, {3, 1, 3, 3}, {3}, {3, 3, 3, 3}, {3}, {4, 3}, {4}}, false, func(g *Graph, x inputs) *Value {
+		y := g.Relu(g.Conv(x[0], x[1], x[2], 2, 1))
+		y = g.Relu(g.Add(y, g.Conv(y, x[3], x[4], 1, 1)))
+		return g.LogSoftmax(g.Gemm(g.GlobalAverage(y), x[5], x[6], false, true))
+	})
+
 	layer := func(n, h int) [][]int { return GRUShapes(n, h) }
 	for _, s := range [][4]int{{1, 1, 1, 1}, {1, 3, 2, 4}, {5, 2, 3, 4}, {7, 1, 1, 3}} {
 		steps, batch, n, h := s[0], s[1], s[2], s[3]
@@ -176,6 +193,13 @@ func TestFaults(t *testing.T) {
 	check("multiply matrices [2 3] and [2 3]", func(g *Graph) { g.MatMul(g.Input("a", 2, 3), g.Input("b", 2, 3)) })
 	check("slice [1, 4) of axis 0 of [3]", func(g *Graph) { g.Slice(g.Input("a", 3), 0, 1, 4) })
 	check("GRU of x [5 2 3]", func(g *Graph) { g.GRU(g.Input("x", 5, 2, 3), g.Input("w", 6, 3), g.Input("r", 6, 3), g.Input("b", 12)) })
+	check("convolution of x [1 2 5 5], w [3 1 3 3]", func(g *Graph) { g.Conv(g.Input("x", 1, 2, 5, 5), g.Input("w", 3, 1, 3, 3), nil, 1, 1) })
+	check("a convolution of [1 1 2 5] by windows of 3", func(g *Graph) { g.Conv(g.Input("x", 1, 1, 2, 5), g.Input("w", 3, 1, 3, 3), nil, 1, 0) })
+	check("the gradient of ReduceMean needs a fixed batch, not [-1]", func(g *Graph) {
+		w := g.Input("w", 1, 1, 3, 3)
+		y := g.GlobalAverage(g.Conv(g.Input("x", Batch, 1, 4, 4), w, nil, 1, 1))
+		g.Gradients(g.ReduceMean(g.Squeeze(y, 1), []int{0}, false), w)
+	})
 	check("gradient of a loss of shape [3]", func(g *Graph) { g.Gradients(g.Input("a", 3)) })
 	check("Sign has no gradient", func(g *Graph) {
 		x := g.Input("x", 1)

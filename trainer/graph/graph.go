@@ -65,6 +65,7 @@ type args struct {
 	keep           bool
 	from, to       int
 	transA, transB bool
+	stride, pad    int
 }
 
 func (g *Graph) add(n *node, shapes ...[]int) []*Value {
