@@ -32,23 +32,44 @@ type ingestResult struct {
 	Peak   memory `json:"peak_bytes"`
 	After  memory `json:"after_bytes"`
 
+	// MB is a million bytes of the records' values.
+	MBPerSecond          float64 `json:"mb_per_s"`
+	MBPerCPUSecond       float64 `json:"mb_per_cpu_s"`
+	MBPerOwnCPUSecond    float64 `json:"mb_per_own_cpu_s"`
+	MBPerEngineCPUSecond float64 `json:"mb_per_engine_cpu_s"`
+	Signals              int     `json:"signals"`
+
 	Stages  stages `json:"stages"` // of this process, a row
 	Profile string `json:"profile"`
 }
 
+// wideBytes and wideGroups make records of the size and the nested form of ClickPipes' published workload; all 98 numbers of one are signals.
+const (
+	wideBytes  = 1600
+	wideGroups = 7
+)
+
 // ingest reads a topic of rows of one length into readings.
-func (c *config) ingest(ctx context.Context) (_ *ingestResult, err error) {
+func (c *config) ingest(ctx context.Context) (*ingestResult, error) {
+	return c.readIn(ctx, "ingest", load{Rows: c.rows, Assets: 1000, Signals: c.demo.Source.Signals[:ingestSignals], Bytes: rowBytes}, c.windows)
+}
+
+// wide is ingest with large nested rows.
+func (c *config) wide(ctx context.Context) (*ingestResult, error) {
+	return c.readIn(ctx, "wide", load{Rows: c.wideRows, Assets: 1000, Signals: c.demo.Source.Signals, Bytes: wideBytes, Groups: wideGroups}, false)
+}
+
+func (c *config) readIn(ctx context.Context, name string, l load, windows bool) (_ *ingestResult, err error) {
 	source := c.demo.Source
-	source.Signals = source.Signals[:ingestSignals]
-	l := load{Rows: c.rows, Assets: 1000, Signals: source.Signals, Bytes: rowBytes}
-	h, err := c.open(ctx, topicBytes(l.Rows, 400))
+	source.Signals = l.paths()
+	h, err := c.open(ctx, topicBytes(l.Rows, 2*l.Bytes))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	r := &ingestResult{Rows: l.Rows, Bytes: rowBytes, Windows: c.windows, Load: loadAverage(), Profile: filepath.Join(c.profiles, "andon-line-ingest.prof")}
+	r := &ingestResult{Rows: l.Rows, Bytes: l.Bytes, Signals: len(source.Signals), Windows: windows, Load: loadAverage(), Profile: filepath.Join(c.profiles, "andon-line-"+name+".prof")}
 	p := pass{pipeline: c.demo.Name, source: source, rows: l.Rows}
-	if c.windows {
+	if windows {
 		w := c.demo.Window
 		w.Recipe.Signals = source.Signals
 		p.features = &w
@@ -58,7 +79,7 @@ func (c *config) ingest(ctx context.Context) (_ *ingestResult, err error) {
 		return nil, err
 	}
 	r.Idle = h.memory()
-	c.say("ingest: filling %s with %d rows", source.Topic, l.Rows)
+	c.say("%s: filling %s with %d rows", name, source.Topic, l.Rows)
 	if _, err := h.prepare(ctx, c, l, source.Topic); err != nil {
 		return nil, err
 	}
@@ -78,7 +99,9 @@ func (c *config) ingest(ctx context.Context) (_ *ingestResult, err error) {
 	r.PerCPUSecond = float64(r.Rows) / r.Cost.cpu().Seconds()
 	r.PerOwnCPUSecond = float64(r.Rows) / r.Cost.Own.Seconds()
 	r.PerEngineCPUSecond = float64(r.Rows) / r.Cost.Engine.Seconds()
-	c.say("ingest: %d rows in %v; load %s", r.Rows, r.Cost.Wall.Round(time.Millisecond), loadAverage())
+	mb := float64(r.Bytes) / 1e6
+	r.MBPerSecond, r.MBPerCPUSecond, r.MBPerOwnCPUSecond, r.MBPerEngineCPUSecond = mb*r.PerSecond, mb*r.PerCPUSecond, mb*r.PerOwnCPUSecond, mb*r.PerEngineCPUSecond
+	c.say("%s: %d rows in %v; load %s", name, r.Rows, r.Cost.Wall.Round(time.Millisecond), loadAverage())
 	if err := wait(ctx, 10*time.Second); err != nil {
 		return nil, err
 	}

@@ -100,11 +100,12 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	signals := demo.Source.Signals
-	for _, l := range []load{{Rows: 5000, Assets: 100, Signals: signals}, {Rows: 5000, Assets: 1000, Signals: signals[:ingestSignals], Bytes: rowBytes}} {
+	for _, l := range []load{{Rows: 5000, Assets: 100, Signals: signals}, {Rows: 5000, Assets: 1000, Signals: signals[:ingestSignals], Bytes: rowBytes},
+		{Rows: 2000, Assets: 1000, Signals: signals, Bytes: wideBytes, Groups: wideGroups}} {
 		if err := l.open(); err != nil {
 			t.Fatal(err)
 		}
-		d, err := decode.New(decode.Spec{Signals: l.Signals}.WithDefaults())
+		d, err := decode.New(decode.Spec{Signals: l.paths()}.WithDefaults())
 		if err != nil {
 			t.Fatal(err)
 		}

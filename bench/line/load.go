@@ -30,6 +30,9 @@ type load struct {
 	Signals []string `json:"signals"`
 	// Bytes is the length of each value, filled up with a field that no pipeline wants; 0 leaves values as long as they come.
 	Bytes int `json:"bytes"`
+	// Groups is how many times the signals are there, each time with others of the recording's values, in objects named g1, g2 and so on; 0 puts them once
+	// beside asset and time.
+	Groups int `json:"groups"`
 
 	recording [][]string
 }
@@ -83,11 +86,12 @@ func (l *load) append(b []byte, i int) ([]byte, error) {
 	b = append(b, `","time":"`...)
 	b = l.time(i).AppendFormat(b, time.RFC3339)
 	b = append(b, '"')
-	for s, v := range l.values(i) {
-		b = append(b, `,"`...)
-		b = append(b, l.Signals[s]...)
-		b = append(b, `":`...)
-		b = append(b, v...)
+	if l.Groups == 0 {
+		b = l.members(b, l.values(i), true)
+	}
+	for g := range l.Groups {
+		b = fmt.Appendf(b, `,"g%d":{`, g+1)
+		b = append(l.members(b, l.values(i+31*g*l.Assets), false), '}')
 	}
 	if l.Bytes > 0 {
 		const frame = len(`,"site":""}`)
@@ -102,6 +106,34 @@ func (l *load) append(b []byte, i int) ([]byte, error) {
 		b = append(b, '"')
 	}
 	return append(b, '}'), nil
+}
+
+// members appends one member a signal, the first with a comma before it if it follows others.
+func (l *load) members(b []byte, values []string, follows bool) []byte {
+	for s, v := range values {
+		if s > 0 || follows {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = append(b, l.Signals[s]...)
+		b = append(b, `":`...)
+		b = append(b, v...)
+	}
+	return b
+}
+
+// paths names all signals of a record, as a source's signals do.
+func (l *load) paths() []string {
+	if l.Groups == 0 {
+		return l.Signals
+	}
+	var all []string
+	for g := range l.Groups {
+		for _, s := range l.Signals {
+			all = append(all, fmt.Sprintf("g%d.%s", g+1, s))
+		}
+	}
+	return all
 }
 
 // order is what the filling process is told.

@@ -7,6 +7,8 @@
 // ratio: scores per CPU-second of the line (topic, decoding, windows, GRU, ClickHouse, commit; the embedded broker and the embedded ClickHouse included)
 // against a bare loop over the same ONNX file on windows that are ready, turn by turn in one run; and where the rest goes.
 // ingest: rows of 200 bytes from a topic to ClickHouse without a model: rows per second and per CPU-second, resident memory, and where the time goes.
+// wide: the same with nested rows of 1.6 KB and 98 signals: MB of JSON per second and per CPU-second.
+// visible: rows come at a steady rate, and a reader of its own asks ClickHouse when it sees them: time from Kafka's acknowledgement, at a flush a second.
 // sql: the everyday questions to a store of 300,000 scores, as answered by the views, through the reader's connection.
 //
 // Each part has a data folder, a broker and a ClickHouse of its own, which are removed in the end. Topics are filled before the clock starts, by a process of
@@ -27,6 +29,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"andon/model/ort"
 	"andon/sinks/clickhouse/engine"
@@ -48,6 +51,11 @@ type config struct {
 	rows        int
 	windows     bool
 	compression string
+
+	wideRows int
+
+	visibleFor  time.Duration
+	visibleRate int
 
 	scores  int
 	answers int
@@ -82,7 +90,7 @@ func main() {
 	}
 }
 
-var parts = []string{"ratio", "ingest", "sql"}
+var parts = []string{"ratio", "ingest", "wide", "visible", "sql"}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	d, err := readDemo()
@@ -104,6 +112,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	layers := f.Int("layers", d.Model.Layers, "ratio: layers of the network")
 	more := f.String("networks", "2x64", "ratio: further networks, as layers x units, separated by commas")
 	f.IntVar(&c.rows, "rows", 1_000_000, "ingest: rows")
+	f.IntVar(&c.wideRows, "wide-rows", 500_000, "wide: rows")
+	f.DurationVar(&c.visibleFor, "visible-for", 30*time.Second, "visible: how long rows come")
+	f.IntVar(&c.visibleRate, "visible-rate", 5000, "visible: rows a second")
 	f.BoolVar(&c.windows, "windows", false, "ingest: make windows too, though no model scores them")
 	f.StringVar(&c.compression, "compression", "lz4", "compression of the topics: lz4, snappy, zstd or none")
 	f.IntVar(&c.scores, "scores", 300_000, "sql: scores in the store, of 100 assets")
@@ -120,8 +131,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("-run: %q is not one of %s", w, strings.Join(parts, ", "))
 		}
 	}
-	if c.rounds < 1 || c.scoreRows < 10_000 || c.rows < 10_000 || c.scores < 10_000 || c.answers < 1 || c.demo.Window.Recipe.Baseline < 0 {
-		return errors.New("-rounds and -answers must be at least 1, -score-rows, -rows and -scores at least 10000, -baseline at least 0")
+	if c.rounds < 1 || c.scoreRows < 10_000 || c.rows < 10_000 || c.wideRows < 10_000 || c.visibleRate < 10 || c.visibleFor < 3*time.Second || c.scores < 10_000 || c.answers < 1 || c.demo.Window.Recipe.Baseline < 0 {
+		return errors.New("-rounds and -answers must be at least 1, -score-rows, -rows, -wide-rows and -scores at least 10000, -visible-rate 10, -visible-for 3s, -baseline at least 0")
 	}
 	c.networks = append(c.networks, network{*layers, *hidden})
 	if c.networks, err = addNetworks(c.networks, *more); err != nil {
@@ -149,6 +160,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			r.Ratio, err = c.ratio(ctx)
 		case "ingest":
 			r.Ingest, err = c.ingest(ctx)
+		case "wide":
+			r.Wide, err = c.wide(ctx)
+		case "visible":
+			r.Visible, err = c.visible(ctx)
 		case "sql":
 			r.SQL, err = c.sql(ctx)
 		}

@@ -85,7 +85,7 @@ func (h *house) prepare(ctx context.Context, c *config, l load, topic string) (s
 			return 0, err
 		}
 	}
-	if err := h.makeTopic(ctx, topic, topicBytes(l.Rows, 400)); err != nil {
+	if err := h.makeTopic(ctx, topic, topicBytes(l.Rows, max(400, 2*l.Bytes))); err != nil {
 		return 0, err
 	}
 	if err := h.fill(ctx, l, topic, c.compression); err != nil {

@@ -23,6 +23,9 @@ type report struct {
 	Ratio  []ratioResult `json:"ratio,omitempty"`
 	Ingest *ingestResult `json:"ingest,omitempty"`
 	SQL    *sqlResult    `json:"sql,omitempty"`
+
+	Wide    *ingestResult  `json:"wide,omitempty"`
+	Visible *visibleResult `json:"visible,omitempty"`
 }
 
 func newReport(args []string) *report {
@@ -53,6 +56,12 @@ func (r *report) table(out io.Writer) error {
 	if r.SQL != nil {
 		r.SQL.print(p)
 	}
+	if r.Wide != nil {
+		r.Wide.print(p)
+	}
+	if r.Visible != nil {
+		r.Visible.print(p)
+	}
 	return p.err
 }
 
@@ -76,7 +85,8 @@ func (r *ingestResult) print(p *printer) {
 	if r.Windows {
 		what = "windows made"
 	}
-	p.line("\ningest, %d rows of %d bytes, %s, no model, load %s", r.Rows, r.Bytes, what, r.Load)
+	p.line("\nKafka to ClickHouse, %d rows of %d bytes with %d signals, %s, no model, load %s", r.Rows, r.Bytes, r.Signals, what, r.Load)
+	p.line("%.1f MB/s of JSON; MB per CPU-second: %.1f (andon %.1f, ClickHouse %.1f)", r.MBPerSecond, r.MBPerCPUSecond, r.MBPerOwnCPUSecond, r.MBPerEngineCPUSecond)
 	p.line("wall %.2f s (%.2f s of it forming the group): %.0f rows/s", r.Cost.Wall.Seconds(), r.Cost.Start.Seconds(), r.PerSecond)
 	p.columns(func(row func(...any)) {
 		row("process", "CPU s", "rows/CPU-s", "ns/row", "idle MiB", "topic full", "peak", "10 s after")
