@@ -113,6 +113,12 @@ func TestBringYourOwnModel(t *testing.T) {
 	refused("NoSuchOperator", unknown, "--pipeline", "pumps")
 	refused(`no pipeline "fans" to use it; there are: pumps`, testdata("torch_dynamo.onnx"), "--pipeline", "fans")
 	refused("cannot fill", testdata("torch_dynamo.onnx"), "--pipeline", "pumps", "--spec", file("one.yaml", "inputs: [{signals: [pressure]}]"))
+	single := onnx.NewGraph("single")
+	x = single.Input("x", onnx.Float, onnx.Fixed(1, 8, 2)...)
+	flat := single.Op("Reshape", []string{x, single.Ints("shape", 1, -1)}) // what Flatten becomes
+	single.Node("Sigmoid", []string{flat}, []string{"y"})
+	single.Output("y", onnx.Float, onnx.Fixed(1, 16)...)
+	refused("exported for one window at a time", file("single.onnx", string(single.Model())), "--pipeline", "pumps")
 	alone, err := os.ReadFile(testdata("torch_external.onnx"))
 	if err != nil {
 		t.Fatal(err)

@@ -140,6 +140,9 @@ func (d *modelDesk) Push(ctx context.Context, p console.Push) (info model.Info, 
 	}
 	measured, err := d.try(ctx, m)
 	if err != nil {
+		if adopt.ForOne(p.File) {
+			err = fmt.Errorf("%w; it was exported for one window at a time: export it with a free first dimension (PyTorch: dynamic_shapes or dynamic_axes)", err)
+		}
 		return info, false, fmt.Errorf("%s is not taken in: its first run: %w", name, err)
 	}
 	if err := r.Register(ctx, m, model.Registration{Who: p.Who, Why: p.Why, Measured: measured}); err != nil {

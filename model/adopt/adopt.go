@@ -135,7 +135,8 @@ func (a *adopter) feed(in Input, p ort.Port) (string, error) {
 	if !numeric(p.Type) {
 		return "", fmt.Errorf("%v does not take numbers", p)
 	}
-	if len(p.Shape) > 0 && p.Shape[0] >= 0 {
+	// What was exported for one window often runs with more, once nothing declares otherwise; the first run tells whether it does.
+	if len(p.Shape) > 0 && p.Shape[0] != 1 && p.Shape[0] >= 0 {
 		return "", fmt.Errorf("%v takes batches of %d only: export it with a free first dimension (PyTorch: dynamic_shapes or dynamic_axes, scikit-learn: [None, n])", p, p.Shape[0])
 	}
 	if p.Shape != nil && len(p.Shape) == 0 {
@@ -289,6 +290,12 @@ func identity(columns []int64, n int) bool {
 		}
 	}
 	return len(columns) == n
+}
+
+// ForOne reports whether a file was exported for one window at a time; Adopt takes it, and it may fail with more.
+func ForOne(file []byte) bool {
+	inputs, _, err := ort.Signature(file)
+	return err == nil && slices.ContainsFunc(inputs, func(p ort.Port) bool { return len(p.Shape) > 1 && p.Shape[0] == 1 })
 }
 
 func numeric(t onnx.Type) bool {

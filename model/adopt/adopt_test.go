@@ -253,7 +253,7 @@ func TestRefused(t *testing.T) {
 	bad(file(t, "torch_script.onnx"), "inputs: [{signals: [pressure, flow], layout: time-channels}]", "declares readings float[-1 2 6]; time-channels of 2 signals does not fit")
 	bad(file(t, "torch_script.onnx"), "", "cannot fill")
 	bad(file(t, "sklearn_classifier.onnx"), "risk: {tensor: probabilities}\ninputs: [{signals: [flow, noise, pressure, age, flow]}]", "do not divide")
-	bad(small(onnx.Dim{Size: 1}, onnx.Float, onnx.Float, 9, 4), "", "batches of 1 only")
+	bad(small(onnx.Dim{Size: 4}, onnx.Float, onnx.Float, 9, 4), "", "batches of 4 only")
 	bad(small(free, onnx.Float, onnx.Float, 20, 4), "", "cannot fill")
 	bad(small(free, 8, onnx.Float, 9, 4), "", "does not take numbers")
 	bad(small(free, onnx.Float, 8, 9, 4), "", "does not hold numbers")
@@ -290,4 +290,33 @@ func FuzzSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file that was exported for one window takes more where its nodes do.
+func TestExportedForOne(t *testing.T) {
+	g := onnx.NewGraph("one")
+	x := g.Input("x", onnx.Float, onnx.Fixed(1, 6, 2)...)
+	g.Node("ReduceMean", []string{x}, []string{"y"}, onnx.Ints("axes", 1, 2), onnx.Int("keepdims", 0))
+	g.Output("y", onnx.Float, onnx.Fixed(1)...)
+	if !ForOne(g.Model()) || ForOne(file(t, "torch_script.onnx")) {
+		t.Error("which file is for one window is not seen")
+	}
+	m, err := Adopt(g.Model(), spec(t, "inputs: [{signals: [pressure, flow]}]"), "pumps", pumps(), model.Lineage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want expected
+	if err := json.Unmarshal(file(t, "sklearn_forest.json"), &want); err != nil {
+		t.Fatal(err)
+	}
+	value, _ := verdicts(t, m, &want)
+	for i, w := range want.Windows {
+		mean := 0.0
+		for _, row := range w {
+			mean += (row[0] + row[1]) / 12
+		}
+		if !near(value[i], mean) {
+			t.Errorf("window %d: %v, want %v", i, value[i], mean)
+		}
+	}
 }
