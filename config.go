@@ -25,6 +25,7 @@ import (
 	"andon/processors"
 	"andon/processors/features"
 	"andon/scorer"
+	"andon/scorer/oip"
 	"andon/sinks/clickhouse"
 	"andon/trainer"
 )
@@ -47,7 +48,9 @@ type Config struct {
 	Models   Models              `yaml:"models"`
 	Scorer   scorer.Config       `yaml:"scorer"`
 	Trainer  trainer.Config      `yaml:"trainer"`
-	Console  console.Config      `yaml:"console"`
+	// Inference is how others may ask the models, on the console's port.
+	Inference oip.Config     `yaml:"inference"`
+	Console   console.Config `yaml:"console"`
 
 	Topics    Topics     `yaml:"topics"`
 	Pipelines []Pipeline `yaml:"pipelines"`
@@ -154,6 +157,7 @@ func defaultConfig() Config {
 		Models:     Models{Limits: adopt.DefaultLimits(), S3: s3.Default()},
 		Scorer:     scorer.Default(),
 		Trainer:    trainer.Default(),
+		Inference:  oip.Default(),
 		Console:    console.Default(),
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
 			Models: "andon.models"},
@@ -227,6 +231,7 @@ func (c *Config) Validate() error {
 	section("models", c.Models.Limits.Validate())
 	section("models.s3", c.Models.S3.Validate())
 	section("scorer", c.Scorer.Validate())
+	section("inference", c.Inference.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("console", c.Console.Validate())
 	names := map[string]bool{}
@@ -320,6 +325,13 @@ func prefixed(section, fault string) string {
 }
 
 func (c *Config) embeddedBroker() bool { return len(c.Kafka.Brokers) == 0 }
+
+func (c *Config) pipelineNames() (names []string) {
+	for i := range c.Pipelines {
+		names = append(names, c.Pipelines[i].Name)
+	}
+	return names
+}
 
 func (c *Config) embeddedClickHouse() bool { return c.ClickHouse.DSN == "" }
 

@@ -46,7 +46,8 @@ var foreign = map[string][]string{
 	"github.com/gorilla/websocket":        {"console", "bench"},
 	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model"},
 	"github.com/minio/minio-go":           {"model"},
-	"google.golang.org/protobuf":          {"model"},
+	"google.golang.org/protobuf":          {"model", "scorer", "bench"},
+	"google.golang.org/grpc":              {"scorer", "bench"},
 	"github.com/alecthomas/kong":          {"."},
 	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "console", "bench", "."},
 }

@@ -26,6 +26,7 @@ import (
 	"andon/processors"
 	"andon/processors/features"
 	"andon/scorer"
+	"andon/scorer/oip"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
 	"andon/sinks/kafka"
@@ -186,6 +187,13 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 			judge.Retire(m.From)
 		}
 	})
+	asked := oip.New(cfg.Inference, oip.Deps{ // what gives it to others
+		Judge: judge, Models: models, Pipelines: cfg.pipelineNames(), Ready: status.ready, Version: version,
+	}, room("inference"), metrics)
+	for _, err := range asked.Load(ctx) { // now, so that nobody's first window waits for it
+		log.Warn("a live model cannot be loaded", "error", err)
+	}
+	screen.Models(asked, asked.ServeRPC)
 	status.models = models
 	register := newModelLog(models, store, room("models"))
 	status.set("scorer", true, "ONNX Runtime "+ort.Version())

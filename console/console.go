@@ -30,6 +30,9 @@ type Console struct {
 	metrics *metrics
 	// pages asks the store for the pages, people for those who write their own queries: neither can starve the other.
 	pages, people *history
+	// models answers what is asked below /v2, rpc the connections that speak HTTP/2 from the start; nil where models cannot be asked.
+	models http.Handler
+	rpc    func(ctx context.Context, l net.Listener) error
 	// epoch names this process to clients that reconnect.
 	epoch string
 	page  *page
@@ -68,6 +71,12 @@ func (c *Console) Listen() (string, error) {
 	return c.listener.Addr().String(), nil
 }
 
+// Models adds what models are asked through, before Run: rest gets what is asked below /v2, rpc the connections that speak HTTP/2 from their first byte, as gRPC's do. It
+// serves them until its context ends, and closes the listener.
+func (c *Console) Models(rest http.Handler, rpc func(ctx context.Context, l net.Listener) error) {
+	c.models, c.rpc = rest, rpc
+}
+
 // Observe shows rows and scores. It never blocks and keeps nothing of its arguments; what it cannot take is dropped and counted.
 func (c *Console) Observe(pipeline string, rows []event.Row, scores []event.Score) {
 	c.hub.watch.observe(pipeline, rows, scores)
@@ -98,8 +107,13 @@ func (c *Console) Run(ctx context.Context) error {
 	group.Go(func() error { c.hub.run(ctx); return nil })
 	group.Go(func() error { c.sample(ctx); return nil })
 	group.Go(func() error { c.remember(ctx); return nil })
+	port := newSplit(l, c.rpc != nil)
+	group.Go(func() error { return port.run(ctx) })
+	if c.rpc != nil {
+		group.Go(func() error { return c.rpc(ctx, port.rpc) })
+	}
 	group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(port.web); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the console on %s: %w", addr, err)
 		}
 		return nil

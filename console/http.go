@@ -49,6 +49,10 @@ func (c *Console) handler(addr string) http.Handler {
 	for _, r := range c.routes() {
 		mux.HandleFunc(r.method+" "+r.path, r.handle)
 	}
+	if c.models != nil {
+		mux.Handle("/v2", c.models)
+		mux.Handle("/v2/", c.models)
+	}
 	mux.HandleFunc("/", c.page.serve)
 	return c.guard(mux, addr)
 }

@@ -244,6 +244,14 @@ func (s *Scorer) Retire(version string) {
 	})
 }
 
+// Loaded reports whether a version can be scored with at once, and will be for longer than the grace of a retired one.
+func (s *Scorer) Loaded(version string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[version]
+	return q != nil && q.session != nil && q.retired == nil
+}
+
 func (s *Scorer) reviveLocked(q *queue) {
 	if q.retired != nil && q.retired.Stop() {
 		s.helpers.Done()
