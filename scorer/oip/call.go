@@ -221,9 +221,11 @@ func (s *Server) score(caller context.Context, m *model.Model, c *call) *fault {
 	defer cancel()
 	start := time.Now()
 	c.spent.input = start.Sub(c.began)
-	if err := s.judge.Score(ctx, m, c.windows, c.out); err != nil {
+	if err := s.judge.Serve(ctx, m, c.windows, c.out); err != nil {
 		return faultOf(caller, err)
 	}
-	c.spent.infer = time.Since(start)
+	// A call is in the queue until its first run begins; what follows, further runs and the waits between them, is inference.
+	c.spent.queue = time.Duration(c.out[0].Queue)
+	c.spent.infer = time.Since(start) - c.spent.queue
 	return nil
 }

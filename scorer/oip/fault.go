@@ -55,6 +55,8 @@ func faultOf(caller context.Context, err error) *fault {
 		return gaveUp
 	case caller.Err() != nil:
 		return &fault{http.StatusGatewayTimeout, codes.DeadlineExceeded, "the caller's deadline passed: " + err.Error()}
+	case errors.Is(err, scorer.ErrBusy):
+		return busy("%v: try again in a moment", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return busy("no score in time (inference.timeout, or the request's parameter timeout): %v", err)
 	case errors.Is(err, scorer.ErrClosed):

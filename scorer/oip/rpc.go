@@ -29,7 +29,7 @@ const (
 func (s *Server) ServeRPC(ctx context.Context, l net.Listener) error {
 	g := grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(s.cfg.MaxRequest)), grpc.MaxConcurrentStreams(streams), grpc.WaitForHandlers(true),
-		grpc.SharedWriteBuffer(true), grpc.ConnectionTimeout(5*time.Second),
+		grpc.ConnectionTimeout(5*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)

@@ -216,7 +216,7 @@ type slow struct {
 	asked chan struct{}
 }
 
-func (s slow) Score(ctx context.Context, _ *model.Model, _ []float32, _ []event.Verdict) error {
+func (s slow) Serve(ctx context.Context, _ *model.Model, _ []float32, _ []event.Verdict) error {
 	s.asked <- struct{}{}
 	<-ctx.Done()
 	return ctx.Err()

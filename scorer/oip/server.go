@@ -29,7 +29,8 @@ import (
 
 // Judge is the scorer as callers of the protocol need it.
 type Judge interface {
-	Score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error
+	// Serve fills out like Score, and refuses with scorer.ErrBusy what would come too late.
+	Serve(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict) error
 	Load(ctx context.Context, m *model.Model) error
 	// Retire lets a version go once nobody uses it, Loaded reports whether one is there and stays.
 	Retire(version string)
@@ -90,7 +91,7 @@ func (s *Server) done(p protocol, v *served, c *call, f *fault) {
 		return
 	}
 	c.spent.output = took - c.spent.input - c.spent.queue - c.spent.infer
-	v.stats.done(now, len(c.out), len(c.out), took, &c.spent)
+	v.stats.done(now, c.out, took, &c.spent)
 }
 
 // extensions are those of the protocol's that are served.

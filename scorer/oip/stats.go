@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"andon/event"
 )
 
 // spent is where a call's time went.
@@ -37,7 +39,8 @@ type snapshot struct {
 	runs                 float64
 	success, fail, queue duration
 	input, infer, output duration
-	batches              []batchStats // by size, which are few
+	// batches are by the size of a call's first run; there are no more than max_batch.
+	batches []batchStats
 }
 
 type batchStats struct {
@@ -45,21 +48,24 @@ type batchStats struct {
 	input, infer, output duration
 }
 
-// done counts a call that was answered: n windows, in runs of batch windows.
-func (s *stats) done(now time.Time, n, batch int, took time.Duration, t *spent) {
+// done counts a call that was answered.
+func (s *stats) done(now time.Time, out []event.Verdict, took time.Duration, t *spent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = now
-	s.windows += uint64(n)
-	s.runs += float64(n) / float64(batch)
+	s.windows += uint64(len(out))
+	for i := range out {
+		s.runs += 1 / float64(max(1, out[i].Batch))
+	}
 	s.success.add(took)
 	s.queue.add(t.queue)
 	s.input.add(t.input)
 	s.infer.add(t.infer)
 	s.output.add(t.output)
-	i, found := slices.BinarySearchFunc(s.batches, batch, func(b batchStats, size int) int { return b.size - size })
+	size := int(out[0].Batch)
+	i, found := slices.BinarySearchFunc(s.batches, size, func(b batchStats, size int) int { return b.size - size })
 	if !found {
-		s.batches = slices.Insert(s.batches, i, batchStats{size: batch})
+		s.batches = slices.Insert(s.batches, i, batchStats{size: size})
 	}
 	b := &s.batches[i]
 	b.input.add(t.input)
