@@ -23,7 +23,15 @@ type Config struct {
 	MaxInFlight event.Bytes `yaml:"max_in_flight"`
 	// Linger is how long a record waits for others to share a batch with.
 	Linger time.Duration `yaml:"linger"`
+	// TransactionTimeout is when the brokers abort a transaction that its producer does not end. Readers of committed records wait for it that long.
+	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
 }
+
+// The bounds of TransactionTimeout: below, a slow disk ends transactions; more than the upper one brokers refuse unless they were told otherwise.
+const (
+	MinTransactionTimeout = 5 * time.Second
+	MaxTransactionTimeout = 15 * time.Minute
+)
 
 // Default returns the settings of the embedded broker, which are good for a cluster too.
 func Default() Config {
@@ -36,6 +44,9 @@ func Default() Config {
 		MaxInFlight: 32 << 20,
 		// A block's records come at once, so that waiting for more gains little and delays the block's commit.
 		Linger: 2 * time.Millisecond,
+		// A transaction takes some tens of milliseconds: what takes longer, the insert into ClickHouse, is done before it begins. So this is for brokers that elect new
+		// leaders meanwhile, for some 10 s. A producer that died is not waited for: the next owner of its partition ends what it began.
+		TransactionTimeout: time.Minute,
 	}
 }
 
@@ -59,6 +70,9 @@ func (c Config) Validate() error {
 	}
 	if c.Linger < 0 || c.Linger > time.Second {
 		fault("linger", "%v is not between 0 and 1s", c.Linger)
+	}
+	if c.TransactionTimeout < MinTransactionTimeout || c.TransactionTimeout > MaxTransactionTimeout {
+		fault("transaction_timeout", "%v is not between %v and %v", c.TransactionTimeout, MinTransactionTimeout, MaxTransactionTimeout)
 	}
 	if err := c.Security.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("security: %w", err))

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 )
 
 // Outputs names the topics that a pipeline's results are published to; an empty one is not published. Dead letters always are, to Config.DeadLetters.
@@ -35,7 +36,8 @@ type Publisher struct {
 	metrics *metrics
 	client  *kgo.Client
 	outputs func(pipeline string) Outputs
-	welcome atomic.Bool // the cluster has taken something from us
+	room    *semaphore.Weighted // of MaxInFlight bytes, for all clients together
+	welcome atomic.Bool         // the cluster has taken something from us
 }
 
 // Open checks cfg, reads the files it names and prepares the client, which connects when it is first needed. outputs tells what of a pipeline
@@ -51,8 +53,8 @@ func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, r
 	client, err := kgo.NewClient(append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()), // and idempotent, which is the client's default
 		kgo.AlwaysRetryEOF(),               // a broker that goes down hangs up, too: who has the wrong settings is told by the intake
-		kgo.RetryBackoffFn(dial.Backoff), kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead), kgo.MaxBufferedBytes(int(cfg.MaxInFlight)),
-		kgo.MaxBufferedRecords(1<<20), // bytes are the bound
+		kgo.RetryBackoffFn(dial.Backoff), kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead),
+		kgo.MaxBufferedRecords(1<<20), // bytes are the bound, those of all clients together: see room
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))...)
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, r
 	if outputs == nil {
 		outputs = func(string) Outputs { return Outputs{} }
 	}
-	return &Publisher{cfg: cfg, log: log, metrics: newMetrics(reg), client: client, outputs: outputs}, nil
+	return &Publisher{cfg: cfg, log: log, metrics: newMetrics(reg), client: client, room: semaphore.NewWeighted(int64(cfg.MaxInFlight)), outputs: outputs}, nil
 }
 
 // batchOverhead is more than a batch of one record needs beside it.
@@ -72,39 +74,48 @@ const batchOverhead = 1024
 //
 // A block that is published again, because the process died before its commit, doubles its records; they carry their source's offset (see HeaderOffset).
 func (p *Publisher) Publish(ctx context.Context, b *event.Block) error {
-	if len(b.DeadLetters) > 0 {
-		err := p.send(ctx, len(b.DeadLetters), func(i int) *kgo.Record {
-			r, cut := deadLetter(p.cfg.DeadLetters, &b.DeadLetters[i], int(p.cfg.MaxRecord))
-			if cut {
-				p.metrics.truncated.Inc()
-			}
-			return r
-		})
-		if err != nil {
-			return p.failed(b, "dead letters", len(b.DeadLetters), p.cfg.DeadLetters, err)
-		}
-	}
-	to := p.outputs(b.Pipeline)
-	if len(b.Scores) > 0 && to.Scores != "" {
-		err := p.send(ctx, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
-		if err != nil {
-			return p.failed(b, "scores", len(b.Scores), to.Scores, err)
-		}
-	}
-	if n := b.Features.Len(); n > 0 && to.Features != "" {
-		keys := keys(b.Features.Names)
-		err := p.send(ctx, n, func(i int) *kgo.Record { return feature(to.Features, b, i, keys) })
-		if err != nil {
-			return p.failed(b, "windows' values", n, to.Features, err)
-		}
-	}
-	if b.Readings.Len() > 0 && to.Readings != "" {
-		r := newReadings(to.Readings, to.Form, b)
-		if err := p.send(ctx, len(r.taken), r.record); err != nil {
-			return p.failed(b, "readings", len(r.taken), to.Readings, err)
+	for _, k := range p.kinds(b) {
+		if err := p.send(ctx, p.client, k); err != nil {
+			return p.failed(b, k, err)
 		}
 	}
 	return nil
+}
+
+// kind is one kind of a block's records, on their way to a topic.
+type kind struct {
+	what, topic string
+	n           int
+	record      func(i int) *kgo.Record
+}
+
+// kinds tells what is published of a block, in the order in which it must be out. Each of the records says what it came of: see position.
+func (p *Publisher) kinds(b *event.Block) (all []kind) {
+	add := func(what, topic string, n int, record func(i int) *kgo.Record) {
+		if n > 0 {
+			all = append(all, kind{what, topic, n, record})
+		}
+	}
+	add("dead letters", p.cfg.DeadLetters, len(b.DeadLetters), func(i int) *kgo.Record {
+		r, cut := deadLetter(p.cfg.DeadLetters, &b.DeadLetters[i], int(p.cfg.MaxRecord))
+		if cut {
+			p.metrics.truncated.Inc()
+		}
+		return r
+	})
+	to := p.outputs(b.Pipeline)
+	if to.Scores != "" {
+		add("scores", to.Scores, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
+	}
+	if n := b.Features.Len(); n > 0 && to.Features != "" {
+		keys := keys(b.Features.Names)
+		add("windows' values", to.Features, n, func(i int) *kgo.Record { return feature(to.Features, b, i, keys) })
+	}
+	if b.Readings.Len() > 0 && to.Readings != "" {
+		r := newReadings(to.Readings, to.Form, b)
+		add("readings", to.Readings, len(r.taken), r.record)
+	}
+	return all
 }
 
 // outcome gathers what became of a block's records.
@@ -132,21 +143,24 @@ func (o *outcome) err() error {
 	return o.first
 }
 
-// send publishes n records and waits for all of them.
-func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Record) error {
-	if n == 0 {
-		return nil
-	}
+// send publishes records of one kind through a client and waits for all of them.
+func (p *Publisher) send(ctx context.Context, client *kgo.Client, k kind) error {
 	// A cluster that refuses us is not waited for. The client does not tell its refusal from a broker that is away.
 	if !p.welcome.Load() {
-		if err := dial.Refused(ctx, p.client); err != nil && !dial.Hangup(err) {
+		if err := dial.Refused(ctx, client); err != nil && !dial.Hangup(err) {
 			return err
 		}
 	}
-	o := &outcome{left: n, done: make(chan struct{})}
-	for i := range n {
+	o := &outcome{left: k.n, done: make(chan struct{})}
+	for i := range k.n {
+		r := k.record(i)
+		room := min(int64(size(r)), int64(p.cfg.MaxInFlight))
+		if err := p.room.Acquire(ctx, room); err != nil {
+			return err
+		}
 		// Produce waits while the client is full; with ctx over it gives the record back at once.
-		p.client.Produce(ctx, record(i), func(r *kgo.Record, err error) {
+		client.Produce(ctx, r, func(r *kgo.Record, err error) {
+			p.room.Release(room)
 			if err == nil {
 				p.metrics.published.WithLabelValues(r.Topic).Inc()
 			}
@@ -161,7 +175,7 @@ func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Recor
 			p.welcome.Store(true)
 			return o.err()
 		case <-again.C:
-			if err := dial.Refused(ctx, p.client); err != nil && !dial.Hangup(err) {
+			if err := dial.Refused(ctx, client); err != nil && !dial.Hangup(err) {
 				return err
 			}
 		case <-ctx.Done():
@@ -170,14 +184,14 @@ func (p *Publisher) send(ctx context.Context, n int, record func(int) *kgo.Recor
 	}
 }
 
-func (p *Publisher) failed(b *event.Block, what string, n int, topic string, err error) error {
+func (p *Publisher) failed(b *event.Block, k kind, err error) error {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		err = fmt.Errorf("the topic does not exist on %s: create it", strings.Join(p.cfg.Seeds, ","))
 	case errors.Is(err, kerr.MessageTooLarge):
 		err = fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, p.cfg.MaxRecord)
 	}
-	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", n, what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, topic, err)
+	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", k.n, k.what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, k.topic, err)
 }
 
 // Close waits up to 5 s for what is under way and lets go of the connections. No Publish may be running.

@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
+func slogTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
 // cluster is what a test publishes to: an in-process broker of its own, or Apache Kafka.
 type cluster struct {
 	t    *testing.T
@@ -379,7 +381,7 @@ func TestNoBroker(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() { done <- p.Publish(ctx, b) }()
-	for p.client.BufferedProduceBytes() < 60<<10 {
+	for p.client.BufferedProduceBytes() < 50<<10 {
 		time.Sleep(time.Millisecond)
 	}
 	select {

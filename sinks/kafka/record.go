@@ -11,13 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The headers that we add. A record published twice, after a crash, has the same topic, partition, offset and pipeline both times: a reader drops doubles
-// by them. A dead letter keeps its own headers before ours, so that the last one of a name counts.
+// The headers that we add. A record published twice, after a crash, has the same topic, partition, offset and pipeline both times, and the same end where it is of a
+// window, of which one record may complete several: a reader drops doubles by them. A dead letter keeps its own headers before ours, so that the last one of a name counts.
 const (
 	HeaderPipeline  = "andon.pipeline"  // who could not use the record, made the score or told of the window
 	HeaderTopic     = "andon.topic"     // where the record was, or the record that completed the scored window, or closed the one that is told of
 	HeaderPartition = "andon.partition" // decimal
 	HeaderOffset    = "andon.offset"    // decimal
+	HeaderEnd       = "andon.end"       // scores: where the window ends in event time, RFC 3339
 	HeaderReason    = "andon.reason"    // dead letters: one of event's Reason constants
 	HeaderDetail    = "andon.detail"    // dead letters: what was wrong, for people
 	HeaderTime      = "andon.time"      // dead letters: the record's own timestamp, RFC 3339
@@ -108,7 +109,8 @@ func score(topic string, s *event.Score) *kgo.Record {
 	v = appendMillis(append(v, `,"queue_ms":`...), s.Queue)
 	v = appendMillis(append(v, `,"compute_ms":`...), s.Compute)
 	v = append(v, '}')
-	return &kgo.Record{Topic: topic, Key: []byte(s.Asset), Value: v, Headers: position(s.Position, s.Pipeline)}
+	return &kgo.Record{Topic: topic, Key: []byte(s.Asset), Value: v,
+		Headers: append(position(s.Position, s.Pipeline), kgo.RecordHeader{Key: HeaderEnd, Value: time.Unix(0, s.End).UTC().AppendFormat(nil, time.RFC3339Nano)})}
 }
 
 // keys returns what stands before each value of a block's features in JSON, as ,"flow_mean":

@@ -85,7 +85,7 @@ func TestScoreRecord(t *testing.T) {
 	if string(r.Value) != want || string(r.Key) != "compressor-017" || r.Topic != "scores" {
 		t.Errorf("%s: %s\nwant %s", r.Key, r.Value, want)
 	}
-	if got := headers(r); got != "andon.pipeline=compressors\nandon.topic=fleet.compressors\nandon.partition=3\nandon.offset=1842\n" {
+	if got := headers(r); got != "andon.pipeline=compressors\nandon.topic=fleet.compressors\nandon.partition=3\nandon.offset=1842\nandon.end=2020-01-02T06:00:00.5Z\n" {
 		t.Error(got)
 	}
 	s.Value, s.Risk = float32(math.NaN()), float32(math.Inf(1))
