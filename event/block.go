@@ -124,6 +124,16 @@ func (b *Block) Reset(first int64) {
 	b.Scores, b.Labels, b.DeadLetters = b.Scores[:0], b.Labels[:0], b.DeadLetters[:0]
 }
 
+// Clone returns a copy of the block that shares with it only what is never written to: strings, and the bytes of dead letters.
+func (b *Block) Clone() *Block {
+	c := *b
+	r, f := &c.Readings, &c.Features
+	r.Asset, r.Time, r.Offset, r.Status, r.Values = slices.Clone(r.Asset), slices.Clone(r.Time), slices.Clone(r.Offset), slices.Clone(r.Status), slices.Clone(r.Values)
+	f.Asset, f.Start, f.End, f.Offset, f.Values = slices.Clone(f.Asset), slices.Clone(f.Start), slices.Clone(f.End), slices.Clone(f.Offset), slices.Clone(f.Values)
+	c.Scores, c.Labels, c.DeadLetters = slices.Clone(c.Scores), slices.Clone(c.Labels), slices.Clone(c.DeadLetters)
+	return &c
+}
+
 // Rows returns how many rows of all kinds the block stands for.
 func (b *Block) Rows() int {
 	rows := b.Readings.Len()

@@ -19,13 +19,16 @@ import (
 //
 // A member that the group forgot while it was joining again comes back under a new name, and the client does not call that a loss where it gets the same partitions:
 // in between they may have been another's.
-func (s *session) onAssigned(_ context.Context, cl *kgo.Client, _ map[string][]int32) {
+func (s *session) onAssigned(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
 	member, _ := cl.GroupMetadata()
 	for _, p := range s.assigned() {
 		if p.member != member {
 			s.fail(fmt.Errorf("%w: partition %d was assigned to member %s, which is now %s", errRejoin, p.id, p.member, member))
 			return
 		}
+	}
+	if err := s.fence(ctx, added[s.in.source.Topic]); err != nil && ctx.Err() == nil {
+		s.fail(err)
 	}
 }
 
@@ -122,6 +125,10 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 			}
 		}
 	}
+	fence, err := s.fenced(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
 	at.Offset = committed.offset
 	p.until = in.bound(id)
 	if committed.offset > end {
@@ -133,6 +140,7 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 		p.reached.Store(true)
 	} else {
 		h, from, err = in.open(ctx, Assignment{Topic: at.Topic, Partition: id, Committed: committed.offset, Note: committed.text, Commit: commit,
+			Transact: func(ctx context.Context, send Send) error { return s.commits.transact(ctx, p, send) }, Fence: fence,
 			Read: func(ctx context.Context, offsets []int64) ([]event.Record, error) {
 				return reread(ctx, in.cfg, at.Topic, id, offsets, in.log)
 			}})
@@ -161,12 +169,15 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 	p.lag, _ = in.metrics.lagOf(in.pipeline, id)
 	p.saw(end)
 	s.parts[id] = p
+	p.fence = fence
+	delete(s.fences, id)
 	s.spawn(work, p)
 	return p, max(from, start), nil
 }
 
 // onRevoked gives partitions up in an orderly way: the group waits for the return.
 func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	s.unfence(revoked[s.in.source.Topic])
 	parts := s.find(revoked)
 	if len(parts) == 0 {
 		return
@@ -179,6 +190,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 
 // onLost drops partitions that the group has already given to others.
 func (s *session) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	s.unfence(lost[s.in.source.Topic])
 	parts := s.find(lost)
 	if len(parts) == 0 {
 		return

@@ -84,6 +84,48 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
+// transact calls send until the group takes its commit. The commit is sent by others, yet under the same rule: identity reads the generation first and then whether
+// the partition is gone, and the group refuses a commit of any generation but the one it is in. A transaction whose commit the group has taken may end when the
+// partition is another's already: until it has, the group tells that one nothing of the partition.
+func (c *committer) transact(ctx context.Context, p *partition, send Send) error {
+	var began time.Time // of the group's refusals
+	for {
+		var member string
+		var generation int32
+		err := send(ctx, func() (event.Member, error) {
+			member, generation = c.cl.GroupMetadata()
+			if p.gone.Load() || p.member != member {
+				return event.Member{}, ErrFenced
+			}
+			m := event.Member{ID: member, Generation: generation}
+			if c.instance != nil {
+				m.Instance = *c.instance
+			}
+			return m, nil
+		})
+		patience := c.patience
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, event.ErrReplaced):
+			return fmt.Errorf("%w: %w: %w", errInstance, ErrFenced, err)
+		case p.gone.Load() && !errors.Is(err, ErrFenced):
+			return fmt.Errorf("%w: %w", ErrFenced, err)
+		case errors.Is(err, event.ErrUnsettled):
+			patience = c.settling
+		case errors.Is(err, event.ErrStale):
+		default:
+			return err
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		if !c.await(ctx, member, generation, time.Until(began.Add(patience))) {
+			return fmt.Errorf("%w: %w", ErrFenced, err)
+		}
+	}
+}
+
 // send answers each of the requests. A broker that cannot be reached is asked again until the partition is gone: the client finds out by its heartbeats.
 func (c *committer) send(ctx context.Context, batch []*commitRequest) {
 	began := time.Now()

@@ -9,7 +9,7 @@ package ingest
 
 import (
 	"context"
-	"errors"
+	"io"
 	"time"
 
 	"andon/event"
@@ -41,6 +41,12 @@ type Assignment struct {
 	// Commit tells the group that all offsets below next are handled, and keeps the note beside it. It returns when the broker has stored both. Calls of
 	// several partitions share a request. ErrFenced means that the partition is no longer ours: nothing was stored.
 	Commit func(ctx context.Context, next int64, note string) error
+	// Transact is for those who commit in a transaction of their own, together with what they send. It calls send, which asks identity in whose name to commit,
+	// right before it does so, and returns event.ErrStale or event.ErrUnsettled if the group refuses that; then send is called again, with all that it does, once
+	// the group has settled. ErrFenced means that the partition is no longer ours.
+	Transact func(ctx context.Context, send Send) error
+	// Fence is what the Intake's Fencer made for the partition, nil without one.
+	Fence io.Closer
 	// Read reads records again by their offsets, which must ascend: slow, for the few whose bytes are needed after their batch is gone.
 	Read func(ctx context.Context, offsets []int64) ([]event.Record, error)
 }
@@ -49,6 +55,13 @@ type Assignment struct {
 // An error ends the Intake.
 type Open func(ctx context.Context, a Assignment) (h Handler, from int64, err error)
 
-// ErrFenced means that the group has given the partition to another member, or this member is no longer part of the group: whatever this process would still
-// commit for it is refused.
-var ErrFenced = errors.New("the partition now belongs to another member of the group")
+// Send makes one try of a transaction. identity returns ErrFenced when the partition is no longer ours.
+type Send = func(ctx context.Context, identity func() (event.Member, error)) error
+
+// Fencer shuts out who had a partition of a topic before and may still be writing in its name: at its return, all that he has begun is either done or undone. It is
+// called when the group has given us the partition, and before the group is asked what is committed. What it returns is handed to Open with the partition, and
+// closed when the partition is let go.
+type Fencer func(ctx context.Context, topic string, partition int32) (io.Closer, error)
+
+// ErrFenced is event.ErrFenced.
+var ErrFenced = event.ErrFenced

@@ -20,6 +20,7 @@ type Intake struct {
 	pipeline string
 	source   Source
 	open     Open
+	fencer   Fencer
 	budget   *Budget
 	metrics  *Metrics
 	log      *slog.Logger
@@ -46,6 +47,9 @@ func New(cfg Config, pipeline string, source Source, open Open, budget *Budget, 
 	return &Intake{cfg: cfg, pipeline: pipeline, source: source, open: open, budget: budget, metrics: metrics,
 		log: log.With("pipeline", pipeline, "topic", source.Topic, "group", source.Group)}, nil
 }
+
+// FenceBy sets what is called for each partition before its commit is asked for. It must be set before Run.
+func (in *Intake) FenceBy(f Fencer) { in.fencer = f }
 
 // formerLife is how long a static member waits for the session of its former life, which was killed, where the brokers balance the group: the brokers' default is 45 s.
 const formerLife = 60 * time.Second

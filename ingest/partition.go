@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sort"
@@ -35,6 +36,7 @@ type partition struct {
 	reached atomic.Bool
 
 	handler Handler
+	fence   io.Closer // nil without a Fencer
 	decoder decode.Decoder
 	batch   event.Batch
 	current []*kgo.Record // what the batch was made from
@@ -65,6 +67,9 @@ func (p *partition) run(ctx context.Context) error {
 	defer close(p.done)
 	defer p.queue.close()
 	defer p.gone.Store(true)
+	if p.fence != nil {
+		defer p.fence.Close()
+	}
 	if h, ok := p.handler.(interface{ Close() }); ok {
 		defer h.Close()
 	}

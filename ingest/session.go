@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -33,7 +34,8 @@ type session struct {
 	mu       sync.Mutex
 	err      error // the first failure
 	parts    map[int32]*partition
-	notes    map[int32]note // of the offset fetch under way
+	notes    map[int32]note      // of the offset fetch under way
+	fences   map[int32]io.Closer // of partitions that are not open yet
 	draining bool
 }
 
@@ -45,7 +47,7 @@ type note struct {
 
 // run joins the group and reads until ctx ends or something fails. It returns nil in the first case, and otherwise the failure.
 func (in *Intake) run(ctx context.Context) error {
-	s := &session{in: in, log: in.log, parts: map[int32]*partition{}, notes: map[int32]note{}}
+	s := &session{in: in, log: in.log, parts: map[int32]*partition{}, notes: map[int32]note{}, fences: map[int32]io.Closer{}}
 	ctx, s.stop = context.WithCancel(ctx)
 	defer s.stop()
 	id, err := awaitTopic(ctx, in.cfg, in.source.Topic, in.reached, s.log)
@@ -71,6 +73,7 @@ func (in *Intake) run(ctx context.Context) error {
 		})
 	}
 	defer helpers.Wait()
+	defer s.unfence(nil)
 	defer s.leave(cut)
 	helpers.Go(func() { s.commits.run(life) })
 	helpers.Go(func() { s.watchLag(ctx) })

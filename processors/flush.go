@@ -11,17 +11,25 @@ import (
 	"andon/event"
 )
 
-// flush stores the block and commits it:
+// flush stores the block and commits it. At least once into Kafka:
 //
 //	commit(First, note with the intent to store [First, Next))
 //	publish; write
 //	commit(Next, note without intent), if it is time after a snapshot of the state
 //
+// Exactly once:
+//
+//	commit(First, note with the intent to store [First, Next))
+//	write
+//	publish and commit(Next, note without intent) in one transaction
+//
 // A crash before the first commit leaves no trace; after it, the next to open the partition forms the same range again, and the Sink drops what
-// it has of it. The note of the first commit is that of First, whose state is what the range must be formed from.
+// it has of it. The note of the first commit is that of First, whose state is what the range must be formed from. A transaction comes last because its commit is what
+// says that all is done, and because a write may take long, while a transaction that is open holds up the topics' readers.
 func (p *Pipeline) flush(ctx context.Context) error {
 	b := &p.block
 	begun := p.line.now()
+	out := p.outgoing()
 	if rows := b.Rows(); p.reform != nil {
 		if err := p.settle(ctx); err != nil {
 			return p.fail("settle", b.First, b.Next, err)
@@ -33,11 +41,13 @@ func (p *Pipeline) flush(ctx context.Context) error {
 			return p.fail("commit the intent to store", b.First, b.Next, err)
 		}
 	}
-	if err := p.publish(ctx, b); err != nil {
-		return err
+	if p.transactor == nil {
+		if err := p.publish(ctx, b); err != nil {
+			return err
+		}
 	}
 	if b.Rows() > 0 {
-		if err := p.store(ctx, b); err != nil {
+		if err := p.store(ctx, b, out); err != nil {
 			return err
 		}
 		p.countLetters(b)
@@ -46,7 +56,14 @@ func (p *Pipeline) flush(ctx context.Context) error {
 	if err != nil {
 		return p.fail("keep the state of", b.First, b.Next, err)
 	}
-	if err := p.commit(ctx, b.Next, n.String()); err != nil {
+	if p.transactor != nil && p.transactor.Publishes(out) {
+		err = p.transact(ctx, func(ctx context.Context, identity func() (event.Member, error)) error {
+			return p.transactor.Publish(ctx, out, n.String(), identity)
+		})
+	} else {
+		err = p.commit(ctx, b.Next, n.String())
+	}
+	if err != nil {
 		return p.fail("commit", b.First, b.Next, err)
 	}
 	p.note, p.reform = n, nil
@@ -55,6 +72,16 @@ func (p *Pipeline) flush(ctx context.Context) error {
 	return nil
 }
 
+// outgoing returns the block that a transaction publishes: the one that is stored, or a copy of it if it was formed again under other settings. What the Sink holds of
+// that one is taken out of it before it is stored, while of what is published nothing is out.
+func (p *Pipeline) outgoing() *event.Block {
+	if p.transactor == nil || p.reform == nil || p.reform.Schema == p.line.schema {
+		return &p.block
+	}
+	return p.block.Clone()
+}
+
+// publish sends what is published of a block, at least once.
 func (p *Pipeline) publish(ctx context.Context, b *event.Block) error {
 	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+b.Features.Len()+len(b.DeadLetters) > 0 {
 		if err := pub.Publish(ctx, b); err != nil {
@@ -72,8 +99,9 @@ func (p *Pipeline) published(b *event.Block) int {
 	return b.Readings.Len()
 }
 
-// store writes the block. Rows that the Sink refuses become dead letters, and the rest is written again: what is stored of it stays as it is.
-func (p *Pipeline) store(ctx context.Context, b *event.Block) error {
+// store writes the block. Rows that the Sink refuses become dead letters, and the rest is written again: what is stored of it stays as it is. The letters are
+// published, or become a part of what a transaction will publish.
+func (p *Pipeline) store(ctx context.Context, b, out *event.Block) error {
 	err := p.line.out.Sink.Write(ctx, b)
 	if err == nil {
 		return nil
@@ -88,18 +116,19 @@ func (p *Pipeline) store(ctx context.Context, b *event.Block) error {
 		return p.fail("set aside what ClickHouse refuses of", b.First, b.Next, err)
 	}
 	refusal.Remove(b)
-	before := b.DeadLetters
-	b.DeadLetters = nil // those were published
+	letters := make([]event.DeadLetter, 0, len(records))
 	for _, r := range records {
-		b.DeadLetters = append(b.DeadLetters, event.DeadLetter{Record: r, Pipeline: b.Pipeline, Reason: event.ReasonRefused, Detail: words[r.Offset]})
+		letters = append(letters, event.DeadLetter{Record: r, Pipeline: b.Pipeline, Reason: event.ReasonRefused, Detail: words[r.Offset]})
 	}
-	scores, values := b.Scores, b.Features
-	b.Scores, b.Features = nil, event.Features{}
-	if err := p.publish(ctx, b); err != nil {
-		return err
+	switch {
+	case p.transactor == nil:
+		if err := p.publish(ctx, &event.Block{Pipeline: b.Pipeline, Topic: b.Topic, Partition: b.Partition, First: b.First, Next: b.Next, DeadLetters: letters}); err != nil {
+			return err
+		}
+	case out != b:
+		out.DeadLetters = merge(out.DeadLetters, letters)
 	}
-	b.Scores, b.Features, b.DeadLetters = scores, values, append(before, b.DeadLetters...)
-	slices.SortStableFunc(b.DeadLetters, func(x, y event.DeadLetter) int { return cmp.Compare(x.Offset, y.Offset) })
+	b.DeadLetters = merge(b.DeadLetters, letters)
 	p.line.meters.refused.Add(float64(len(records)))
 	if err := p.line.out.Sink.Write(ctx, b); err != nil {
 		return p.fail("store the rest of", b.First, b.Next, err)
@@ -112,6 +141,13 @@ func (p *Pipeline) countLetters(b *event.Block) {
 	for i := range b.DeadLetters {
 		p.line.all.letters.WithLabelValues(b.Pipeline, b.DeadLetters[i].Reason).Inc()
 	}
+}
+
+// merge adds dead letters to others, in offset order.
+func merge(all, more []event.DeadLetter) []event.DeadLetter {
+	all = append(all, more...)
+	slices.SortStableFunc(all, func(x, y event.DeadLetter) int { return cmp.Compare(x.Offset, y.Offset) })
+	return all
 }
 
 // empty begins the next block.

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -57,6 +58,15 @@ type Settler interface {
 // Publisher sends a block's scores, windows' values and dead letters to Kafka and returns when they are acknowledged. After a crash it may be told of a block again.
 type Publisher interface {
 	Publish(ctx context.Context, b *event.Block) error
+}
+
+// Transactor publishes the blocks of one partition, each in a transaction together with the group's commit. An Assignment whose Fence is one is delivered through it
+// exactly once: it stands in for the Publisher, and for the commit that follows it.
+type Transactor interface {
+	// Publishes tells whether anything of the block is published.
+	Publishes(b *event.Block) bool
+	// Publish sends it and commits b.Next with the note, both or neither, in the name that identity tells. Errors are as Assignment.Transact says.
+	Publish(ctx context.Context, b *event.Block, note string, identity func() (event.Member, error)) error
 }
 
 // Watch is shown rows that were taken and their scores. It never blocks, may miss some, and keeps neither slice.
@@ -126,6 +136,10 @@ type Assignment struct {
 	Note      string
 	// Commit commits an offset with a note, and fails when the partition has gone to another member.
 	Commit func(ctx context.Context, next int64, note string) error
+	// Transact calls send until the group takes the commit that send makes in a transaction, and fails when the partition has gone to another member.
+	Transact func(ctx context.Context, send func(ctx context.Context, identity func() (event.Member, error)) error) error
+	// Fence is what shuts out those who had the partition before; if it is a Transactor, results are delivered to Kafka exactly once.
+	Fence io.Closer
 	// Read reads records again by their offsets, which ascend; for rows that the Sink refuses.
 	Read func(ctx context.Context, offsets []int64) ([]event.Record, error)
 }
@@ -135,6 +149,9 @@ type Assignment struct {
 func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error) {
 	p := &Pipeline{line: l, log: l.log.With("pipeline", l.cfg.Pipeline, "topic", a.Topic, "partition", a.Partition),
 		commit: a.Commit, read: a.Read, committed: a.Committed}
+	if t, ok := a.Fence.(Transactor); ok {
+		p.transactor, p.transact = t, a.Transact
+	}
 	p.block = event.Block{Pipeline: l.cfg.Pipeline, Topic: a.Topic, Partition: a.Partition, Readings: event.Readings{Signals: l.cfg.Signals}}
 	p.block.Reset(a.Committed)
 	p.block.Counted = !l.cfg.Readings.Store

@@ -19,7 +19,10 @@ type Pipeline struct {
 	log    *slog.Logger
 	commit func(ctx context.Context, next int64, note string) error
 	read   func(ctx context.Context, offsets []int64) ([]event.Record, error)
-	state  state // nil without features
+	// transactor is nil for those that publish before they store, at least once; transact is the group's part in it.
+	transactor Transactor
+	transact   func(ctx context.Context, send func(ctx context.Context, identity func() (event.Member, error)) error) error
+	state      state // nil without features
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
 	at, committed int64

@@ -38,6 +38,11 @@ type world struct {
 	sent      map[int64]int                 // offset of a dead letter or score: how often it was published
 	read      map[int64]int                 // offset of a reading: how often it was published, where the pipeline does that
 	publishes bool
+	// atomic gives the line transactions. seen is sent as a reader of committed records sees it; undone counts transactions that a crash left open.
+	atomic bool
+	seen   map[int64]int
+	undone int
+	order  []string // of the calls
 
 	// vault holds snapshots by ref, of which no key has more than one; trimmed is where the log begins.
 	vault   map[string]saved
@@ -75,7 +80,7 @@ type entry struct {
 }
 
 func newWorld() *world {
-	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
+	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, seen: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
 	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled"} {
 		w.tables[table] = map[token][]string{}
 	}
@@ -106,7 +111,7 @@ func (w *world) assignment() Assignment {
 	w.generation++
 	w.dead = false
 	mine := w.generation
-	return Assignment{Topic: "t", Partition: 1, Committed: w.committed, Note: w.note, Commit: func(_ context.Context, next int64, note string) error {
+	a := Assignment{Topic: "t", Partition: 1, Committed: w.committed, Note: w.note, Commit: func(_ context.Context, next int64, note string) error {
 		if mine != w.generation {
 			return errors.New("fenced: generation is over")
 		}
@@ -115,9 +120,70 @@ func (w *world) assignment() Assignment {
 		}
 		return w.step(func() {
 			w.trace("commit %d %s", next, note)
+			w.order = append(w.order, "commit")
 			w.committed, w.note = next, note
 		})
 	}}
+	if w.atomic {
+		a.Fence = &deal{w: w, generation: mine}
+		a.Transact = func(ctx context.Context, send func(context.Context, func() (event.Member, error)) error) error {
+			identity := func() (event.Member, error) { return event.Member{Generation: int32(mine)}, nil }
+			if w.rng.IntN(5) == 0 { // the group has a newer generation
+				if err := send(ctx, func() (event.Member, error) { return event.Member{}, event.ErrStale }); !errors.Is(err, event.ErrStale) {
+					return err
+				}
+			}
+			return send(ctx, identity)
+		}
+	}
+	return a
+}
+
+// deal is the world's Transactor: what a transaction holds is seen once it has ended.
+type deal struct {
+	w          *world
+	generation int
+}
+
+func (d *deal) Close() error { return nil }
+
+func (d *deal) Publishes(b *event.Block) bool { return len(b.Scores)+len(b.DeadLetters) > 0 }
+
+func (d *deal) Publish(_ context.Context, b *event.Block, note string, identity func() (event.Member, error)) error {
+	w, open := d.w, false
+	if err := w.step(func() { open = true }); err != nil { // send
+		if open {
+			w.undone++
+		}
+		return err
+	}
+	m, err := identity()
+	if err != nil {
+		return err
+	}
+	if int(m.Generation) != w.generation {
+		return event.ErrFenced
+	}
+	if err := w.step(func() {}); err != nil { // the group's commit, which waits for the end
+		w.undone++
+		return err
+	}
+	ended := false
+	err = w.step(func() {
+		w.trace("transaction of %d scores, %d dead letters, commit %d %s", len(b.Scores), len(b.DeadLetters), b.Next, note)
+		w.order = append(w.order, "transaction")
+		for _, s := range b.Scores {
+			w.seen[s.Offset]++
+		}
+		for _, l := range b.DeadLetters {
+			w.seen[l.Offset]++
+		}
+		w.committed, w.note, ended = b.Next, note, true
+	})
+	if !ended {
+		w.undone++
+	}
+	return err
 }
 
 func (w *world) Write(_ context.Context, b *event.Block) error {
@@ -140,6 +206,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 				w.trace("  %s %s", table, r)
 			}
 			w.tables[table][at] = rows
+			w.order = append(w.order, table)
 		})
 		if err != nil {
 			return err
@@ -191,6 +258,7 @@ func lines(b *event.Block, table string) (rows []string) {
 
 func (w *world) Publish(_ context.Context, b *event.Block) error {
 	return w.step(func() {
+		w.order = append(w.order, "publish")
 		w.trace("publish %d scores, %d dead letters", len(b.Scores), len(b.DeadLetters))
 		for i, s := range b.Readings.Status {
 			if s == event.StatusOK && w.publishes {
