@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -27,6 +28,7 @@ import (
 	"andon/scorer"
 	"andon/scorer/oip"
 	"andon/sinks/clickhouse"
+	"andon/sinks/kafka"
 	"andon/trainer"
 )
 
@@ -52,8 +54,9 @@ type Config struct {
 	Inference oip.Config     `yaml:"inference"`
 	Console   console.Config `yaml:"console"`
 
-	Topics    Topics     `yaml:"topics"`
-	Pipelines []Pipeline `yaml:"pipelines"`
+	Topics       Topics       `yaml:"topics"`
+	Transactions Transactions `yaml:"transactions"`
+	Pipelines    []Pipeline   `yaml:"pipelines"`
 	// Demo is what `andon up --demo` replays.
 	Demo []replay.Replay `yaml:"demo"`
 }
@@ -88,6 +91,18 @@ type Topics struct {
 	Models string `yaml:"models"`
 }
 
+// Transactions are those of pipelines that are delivered exactly once.
+type Transactions struct {
+	// Timeout is when the brokers abort a transaction that was left open.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// The deliveries of what a pipeline sends to Kafka. What it stores in ClickHouse is there exactly once either way.
+const (
+	atLeastOnce = "at-least-once"
+	exactlyOnce = "exactly-once"
+)
+
 // Pipeline is the unit a person owns: where records come from, how they become windows, which model scores them and how it is made.
 type Pipeline struct {
 	Name   string        `yaml:"name"`
@@ -102,6 +117,8 @@ type Pipeline struct {
 	Partitions int `yaml:"partitions"`
 	// PublishScores sends each score to the topic of scores, too.
 	PublishScores bool `yaml:"publish_scores"`
+	// Delivery of all that is published to its topics: at-least-once, which an empty one is, or exactly-once.
+	Delivery string `yaml:"delivery"`
 	// Readings says what becomes of the rows themselves; without it they are stored, and not published.
 	Readings *processors.Readings `yaml:"readings"`
 }
@@ -147,18 +164,19 @@ func (c *Config) featuresTopic(p *Pipeline) string {
 // defaultConfig is the embedded default without pipelines.
 func defaultConfig() Config {
 	return Config{
-		Data:       "andon-data",
-		Log:        Log{Level: slog.LevelInfo, Format: "text"},
-		Kafka:      ingest.Default(),
-		Broker:     broker.Default(),
-		ClickHouse: clickhouse.Default(),
-		Flush:      processors.Default().Flush,
-		Snapshot:   processors.Default().Snapshot,
-		Models:     Models{Limits: adopt.DefaultLimits(), S3: s3.Default()},
-		Scorer:     scorer.Default(),
-		Trainer:    trainer.Default(),
-		Inference:  oip.Default(),
-		Console:    console.Default(),
+		Data:         "andon-data",
+		Log:          Log{Level: slog.LevelInfo, Format: "text"},
+		Kafka:        ingest.Default(),
+		Broker:       broker.Default(),
+		ClickHouse:   clickhouse.Default(),
+		Flush:        processors.Default().Flush,
+		Snapshot:     processors.Default().Snapshot,
+		Models:       Models{Limits: adopt.DefaultLimits(), S3: s3.Default()},
+		Scorer:       scorer.Default(),
+		Trainer:      trainer.Default(),
+		Inference:    oip.Default(),
+		Console:      console.Default(),
+		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
 			Models: "andon.models"},
 	}
@@ -222,6 +240,9 @@ func (c *Config) Validate() error {
 	line.Flush = c.Flush
 	section("flush", line.Validate())
 	section("snapshot", c.Snapshot.Validate())
+	if t := c.Transactions.Timeout; t < kafka.MinTransactionTimeout || t > kafka.MaxTransactionTimeout {
+		errs = append(errs, fmt.Errorf("transactions.timeout: %v is not between %v and %v", t, kafka.MinTransactionTimeout, kafka.MaxTransactionTimeout))
+	}
 	if c.Topics.State == "" {
 		errs = append(errs, errors.New("topics.state: name a topic; snapshot.records: 0 keeps no snapshots"))
 	}
@@ -275,6 +296,7 @@ func (c *Config) Validate() error {
 				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
 			}
 		}
+		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
 	}
 	for i := range c.Demo {
@@ -299,6 +321,18 @@ func (c *Config) readingsFaults(p *Pipeline) error {
 		errs = append(errs, fmt.Errorf("topic: %q is what the pipeline reads: it would read its own readings for ever", topic))
 	}
 	return errors.Join(errs...)
+}
+
+// deliveryFaults tells what is wrong with a pipeline's delivery.
+func (c *Config) deliveryFaults(p *Pipeline) error {
+	switch {
+	case p.Delivery != "" && p.Delivery != atLeastOnce && p.Delivery != exactlyOnce:
+		return fmt.Errorf("delivery: %q is neither %s nor %s", p.Delivery, atLeastOnce, exactlyOnce)
+	case p.Delivery == exactlyOnce && c.embeddedBroker():
+		return fmt.Errorf("delivery: %s needs transactions, and those of the embedded broker do not survive a kill: name a cluster in kafka.brokers (or --kafka), or write %s; "+
+			"results are in ClickHouse exactly once either way", exactlyOnce, atLeastOnce)
+	}
+	return nil
 }
 
 // flatten takes joined errors apart.

@@ -226,7 +226,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status.set("trainer", true, "")
 
 	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: screen}
-	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, vault, log, metrics) // what reads the log, one group a pipeline
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
 	}
@@ -353,11 +353,11 @@ func (c *Config) library(name string) string {
 }
 
 // newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
-func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, vault *kafka.Vault, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
 	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
-	add := func(name string, source ingest.Source, pc processors.Config, j processors.Judge) error {
+	add := func(name string, source ingest.Source, pc processors.Config, j processors.Judge, once *kafka.Publisher) error {
 		pc.Pipeline, pc.Signals, pc.Source, pc.Flush = name, source.Columns(), fmt.Sprintf("%+v", source.Spec), cfg.Flush
 		pc.Snapshot = cfg.Snapshot
 		line, err := processors.New(pc, j, out, working, log.With("room", "processors"))
@@ -376,6 +376,11 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		if err != nil {
 			return err
 		}
+		if once != nil {
+			in.FenceBy(func(ctx context.Context, topic string, partition int32) (io.Closer, error) {
+				return once.Transactor(ctx, group, topic, partition)
+			})
+		}
 		all = append(all, intake{name, in})
 		return nil
 	}
@@ -390,13 +395,17 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 			pc.Aggregate = &p.Aggregate.Aggregate
 		}
 		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}
-		if err := add(p.Name, p.Source, pc, j); err != nil {
+		var once *kafka.Publisher
+		if p.Delivery == exactlyOnce {
+			once = publisher
+		}
+		if err := add(p.Name, p.Source, pc, j, once); err != nil {
 			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)
 		}
 	}
 	labels := ingest.Source{Topic: cfg.Topics.Labels}
 	labels.Shape = "labels"
-	if err := add(labelsPipeline, labels.WithDefaults(), processors.Default(), processors.Judge{}); err != nil {
+	if err := add(labelsPipeline, labels.WithDefaults(), processors.Default(), processors.Judge{}, nil); err != nil {
 		return nil, err
 	}
 	return all, nil

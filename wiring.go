@@ -28,6 +28,9 @@ func (c *Config) settle() {
 	}
 	for i := range c.Pipelines {
 		c.Pipelines[i].Source = c.Pipelines[i].Source.WithDefaults()
+		if c.Pipelines[i].Delivery == "" {
+			c.Pipelines[i].Delivery = atLeastOnce
+		}
 	}
 }
 
@@ -121,6 +124,7 @@ func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheu
 	k := kafka.Default()
 	k.Seeds, k.ClientID, k.Security = at.Brokers, at.ClientID, security(at)
 	k.DeadLetters = cfg.Topics.DeadLetter
+	k.TransactionTimeout = cfg.Transactions.Timeout
 	if cfg.embeddedBroker() {
 		k.MaxRecord, k.MaxInFlight = cfg.Broker.MaxMessage-64<<10, max(k.MaxInFlight, 2*cfg.Broker.MaxMessage)
 	}
