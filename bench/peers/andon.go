@@ -9,8 +9,8 @@ import (
 func andon() Peer {
 	return Peer{
 		Name: "andon", Version: "this tree", Build: BuildAndon, Note: "its ClickHouse included",
-		// The configuration has all cases; windows wait for pipelines that end at their features, exactly once for transactions.
-		Cases:   []Case{{Map, AtLeastOnce}},
+		// The configuration has all cases; exactly once waits for transactions.
+		Cases:   []Case{{Tumbling, AtLeastOnce}, {Sliding, AtLeastOnce}, {Map, AtLeastOnce}},
 		Files:   map[string]string{"andon.yaml": "configs/andon.yaml"},
 		Command: []string{"bench/peers/target/andon", "up", "--config", "andon.yaml", "--data", "data", "--listen", "127.0.0.1:{{.Port}}"},
 		Decode:  decodeFeatures,
