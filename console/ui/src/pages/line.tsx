@@ -178,9 +178,9 @@ function PipelineRow({ p }: { p: Pipeline }) {
         </a>
         <div class="faint small">{p.topic}</div>
       </td>
-      <td>{task(p.task)}</td>
+      <td>{p.task || windows(p) ? task(p.task) : 'Rows only'}</td>
       <td>
-        {p.model ? <code>{p.model}</code> : <span class="muted">{run ? `training, ${percent(progress(run))}` : p.task === 'aggregate' ? 'needs none' : 'none yet'}</span>}
+        {p.model ? <code>{p.model}</code> : <span class="muted">{run ? `training, ${percent(progress(run))}` : windows(p) ? 'none yet' : 'needs none'}</span>}
         {p.model && p.trained && <div class="faint small">trained {duration((now() - Date.parse(p.trained)) / 1000)} ago</div>}
       </td>
       <td class="num">{rate(latest(p.name, 'records'))}</td>
@@ -215,9 +215,13 @@ function Parts() {
   );
 }
 
+/** windows tells whether a pipeline makes windows for a model, which it may have yet to get. */
+const windows = (p: Pipeline) => p.task !== 'aggregate' && p.length > 0;
+
 /** Banners says loudly what a newcomer must know: that a first model is being trained, and how far it is. */
 function Banners() {
-  const first = pipelines.value.filter((p) => !p.model && p.task !== 'aggregate');
+  // Without a task nothing is trained here.
+  const first = pipelines.value.filter((p) => !p.model && p.task !== '' && p.task !== 'aggregate');
   if (first.length === 0) return null;
   return (
     <div class="banners">

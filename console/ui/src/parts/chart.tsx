@@ -77,7 +77,10 @@ export function Chart(props: ChartProps) {
         if (m.at > b && m.at < b + 0.25 * (b - a)) b = m.at;
         if (m.at < a && m.at > a - 0.25 * (b - a)) a = m.at;
       }
-      if (p.fromZero) a = 0;
+      if (p.fromZero) {
+        a = 0;
+        b = b || 1; // all zero: an axis of its own, not one of millionths
+      }
       held = steadyRange(held, a, b);
       return p.fromZero ? [0, held[1]] : held;
     };
