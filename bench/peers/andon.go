@@ -9,8 +9,7 @@ import (
 func andon() Peer {
 	return Peer{
 		Name: "andon", Version: "this tree", Build: BuildAndon, Note: "its ClickHouse included",
-		// The configuration has all cases; exactly once waits for transactions.
-		Cases:   []Case{{Tumbling, AtLeastOnce}, {Sliding, AtLeastOnce}, {Map, AtLeastOnce}},
+		Cases:   Cases(),
 		Files:   map[string]string{"andon.yaml": "configs/andon.yaml"},
 		Command: []string{"bench/peers/target/andon", "up", "--config", "andon.yaml", "--data", "data", "--listen", "127.0.0.1:{{.Port}}"},
 		Decode:  decodeFeatures,
