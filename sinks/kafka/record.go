@@ -18,7 +18,7 @@ const (
 	HeaderTopic     = "andon.topic"     // where the record was, or the record that completed the scored window, or closed the one that is told of
 	HeaderPartition = "andon.partition" // decimal
 	HeaderOffset    = "andon.offset"    // decimal
-	HeaderEnd       = "andon.end"       // scores: where the window ends in event time, RFC 3339
+	HeaderEnd       = "andon.end"       // scores and windows' values: where the window ends in event time, RFC 3339
 	HeaderReason    = "andon.reason"    // dead letters: one of event's Reason constants
 	HeaderDetail    = "andon.detail"    // dead letters: what was wrong, for people
 	HeaderTime      = "andon.time"      // dead letters: the record's own timestamp, RFC 3339
@@ -110,7 +110,11 @@ func score(topic string, s *event.Score) *kgo.Record {
 	v = appendMillis(append(v, `,"compute_ms":`...), s.Compute)
 	v = append(v, '}')
 	return &kgo.Record{Topic: topic, Key: []byte(s.Asset), Value: v,
-		Headers: append(position(s.Position, s.Pipeline), kgo.RecordHeader{Key: HeaderEnd, Value: time.Unix(0, s.End).UTC().AppendFormat(nil, time.RFC3339Nano)})}
+		Headers: append(position(s.Position, s.Pipeline), end(s.End))}
+}
+
+func end(nanos int64) kgo.RecordHeader {
+	return kgo.RecordHeader{Key: HeaderEnd, Value: time.Unix(0, nanos).UTC().AppendFormat(nil, time.RFC3339Nano)}
 }
 
 // keys returns what stands before each value of a block's features in JSON, as ,"flow_mean":
@@ -148,7 +152,7 @@ func feature(topic string, b *event.Block, i int, keys [][]byte) *kgo.Record {
 	v = strconv.AppendInt(append(v, `,"offset":`...), f.Offset[i], 10)
 	v = append(v, '}')
 	at := event.Position{Topic: b.Topic, Partition: b.Partition, Offset: f.Offset[i]}
-	return &kgo.Record{Topic: topic, Key: []byte(f.Asset[i]), Value: v, Headers: position(at, b.Pipeline)}
+	return &kgo.Record{Topic: topic, Key: []byte(f.Asset[i]), Value: v, Headers: append(position(at, b.Pipeline), end(f.End[i]))}
 }
 
 func appendTime(dst []byte, nanos int64) []byte {

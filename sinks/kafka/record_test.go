@@ -104,7 +104,7 @@ func TestFeatureRecord(t *testing.T) {
 	if string(r.Value) != want || !json.Valid(r.Value) || string(r.Key) != "pump-7" || r.Topic != "features" {
 		t.Errorf("%s: %s\nwant %s", r.Key, r.Value, want)
 	}
-	if got := headers(r); got != "andon.pipeline=pumps\nandon.topic=plant.pumps\nandon.partition=3\nandon.offset=1842\n" {
+	if got := headers(r); got != "andon.pipeline=pumps\nandon.topic=plant.pumps\nandon.partition=3\nandon.offset=1842\nandon.end=2020-01-01T00:01:00Z\n" {
 		t.Error(got)
 	}
 }

@@ -432,21 +432,44 @@ func TestTransactionRefused(t *testing.T) {
 	}
 }
 
-// Whatever is published says what it came of, so that a reader can drop doubles.
+// Whatever is published says what it came of, and where it is of a window, which: a record may complete several. By this a reader can drop doubles.
 func TestEachRecordNamesItsSource(t *testing.T) {
-	p := &Publisher{cfg: Default(), metrics: newMetrics(nil), outputs: func(string) Outputs { return Outputs{Scores: "andon.scores"} }}
-	kinds := p.kinds(block("loud", 2, 2))
-	if len(kinds) != 2 {
+	p := &Publisher{cfg: Default(), metrics: newMetrics(nil), outputs: func(string) Outputs {
+		return Outputs{Scores: "andon.scores", Features: "andon.features", Readings: "andon.readings", Form: Form{Asset: "asset", Time: "time", TimeUnit: "rfc3339"}}
+	}}
+	b := block("loud", 2, 2)
+	for i := range b.Scores { // both windows were completed by one record
+		b.Scores[i].Offset, b.Scores[i].Asset, b.Scores[i].End = 103, "a", int64(i+1)*1e9
+	}
+	b.Features.Names = []string{"flow_mean"}
+	for i := range 2 {
+		copy(b.Features.Append("a", 0, int64(i+1)*1e9, 103), []float64{1})
+		b.Readings.Append(&event.Row{Asset: "a", Time: int64(i), Offset: 102 + int64(i)}, event.StatusOK)
+	}
+	ends := map[string]bool{"scores": true, "windows' values": true}
+	kinds := p.kinds(b)
+	if len(kinds) != 4 {
 		t.Fatalf("%d kinds", len(kinds))
 	}
 	for _, k := range kinds {
+		seen := map[string]bool{}
 		for i := range k.n {
 			text := headers(k.record(i))
-			for _, want := range []string{"andon.pipeline=loud\n", "andon.topic=in\n", "andon.partition=1\n", "andon.offset="} {
+			for _, want := range []string{"andon.pipeline=loud\n", "andon.topic=in\n", "andon.partition=1\n", "andon.offset=10"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("a record of %s lacks %q: %s", k.what, want, text)
 				}
 			}
+			if strings.Contains(text, "andon.end=") != ends[k.what] {
+				t.Errorf("a record of %s: %s", k.what, text)
+			}
+			if seen[text] {
+				t.Errorf("two records of %s look like doubles: %s", k.what, text)
+			}
+			seen[text] = true
+		}
+		if k.n != 2 {
+			t.Errorf("%d records of %s", k.n, k.what)
 		}
 	}
 }
