@@ -131,7 +131,7 @@ func TestRiskWithoutCalibration(t *testing.T) {
 	d.val.Length = 5
 	p := pumps()
 	net := fit.Network{Length: 5, Width: 2, Hidden: 2, Layers: 1}
-	trained := &fit.Trained{Network: net, Params: make([]float32, net.Size())}
+	trained := &fit.Trained{Network: net, Outcome: fit.Outcome{Params: make([]float32, net.Size())}}
 	meta := model.Meta{Pipeline: "pumps", Task: model.RemainingLife, Recipe: p.Recipe, Metrics: map[string]float64{}}
 	file, _ := finishLife(d, &p.Spec, trained, []float32{0.9, 0.9, 0.9}, &meta)
 	orttest.Open(t)

@@ -25,7 +25,7 @@ func (c *config) newModel(n network) (*model.Model, error) {
 		recipe.Scale = append(recipe.Scale, model.Scale{Mean: 600, Std: 300})
 	}
 	net := fit.Network{Length: recipe.Length, Width: recipe.Width(), Hidden: n.hidden, Layers: n.layers}
-	t := fit.Trained{Network: net, Params: make([]float32, net.Size())}
+	t := fit.Trained{Network: net, Outcome: fit.Outcome{Params: make([]float32, net.Size())}}
 	rng := rand.New(rand.NewPCG(1, 0))
 	for i := range t.Params {
 		t.Params[i] = (rng.Float32()*2 - 1) * 0.15

@@ -9,14 +9,14 @@ import (
 
 // Config says how a network is trained. The same Config, Network, sets and machine give the same parameters to the bit.
 type Config struct {
-	// Epochs is how often every window is seen at most; Batch how many windows make one step.
+	// Epochs is how often every row (a window, a crop) is seen at most; Batch how many rows make one step.
 	Epochs int
 	Batch  int
 	// LearningRate is the highest; it rises over the first twentieth of the steps and falls along half a cosine to a hundredth.
 	LearningRate float64
 	// Decay is Adam's weight decay, Clip the longest gradient that is taken whole; 0 switches either off.
 	Decay, Clip float64
-	// Dropout is the share of each layer's outputs that a step leaves out, the same units at every slot.
+	// Dropout is the share of each recurrent layer's outputs that a step leaves out, the same units at every slot; of a classifier, of the averaged features.
 	Dropout float64
 	// Average is the weight of the past in the running average of the parameters over steps, which is what is evaluated and kept; 0 keeps the
 	// parameters themselves.

@@ -11,14 +11,18 @@ import (
 func (t *Trained) scoring() (g *graph.Graph, window, said *graph.Value) {
 	g = graph.New()
 	window = g.Input(model.Input, graph.Batch, t.Length, t.Width)
-	var params []*graph.Value
-	rest := t.Params
-	for _, s := range t.shapes() {
+	return g, window, t.predict(g, window, constants(g, t.shapes(), t.Params), nil)
+}
+
+// constants cuts trained parameters into constants of a graph.
+func constants(g *graph.Graph, shapes [][]int, params []float32) []*graph.Value {
+	var out []*graph.Value
+	for _, s := range shapes {
 		n := product(s)
-		params = append(params, g.Const(rest[:n], s...))
-		rest = rest[n:]
+		out = append(out, g.Const(params[:n], s...))
+		params = params[n:]
 	}
-	return g, window, t.predict(g, window, params, nil)
+	return out
 }
 
 func verdicts(g *graph.Graph, name string, value, risk *graph.Value) []byte {

@@ -5,30 +5,31 @@ import (
 	"andon/trainer/graph"
 )
 
-// forwardRows is how many windows are predicted at once: more do not pay for recurrent layers on a CPU.
+// forwardRows is how many rows are predicted at once: more do not pay for recurrent layers on a CPU.
 const forwardRows = 64
 
 // forward predicts with parameters that change.
 type forward struct {
-	net     Network
+	net     network
 	session *ort.Session
 	p       *ort.Tensor[float32]
+	buf     []float32
 }
 
-func newForward(net Network, c Config) (*forward, error) {
+func newForward(net network, c Config) (*forward, error) {
 	g := graph.New()
-	window := g.Input("x", graph.Batch, net.Length, net.Width)
-	params := g.Split(g.Input("p", net.Size()), net.shapes())
-	session, err := ort.NewSession(g.Model("forward", graph.Output{Name: "y", Value: net.predict(g, window, params, nil)}), c.options("x", "p"))
+	x := g.Input("x", append([]int{graph.Batch}, net.row()...)...)
+	params := g.Split(g.Input("p", sizeOf(net)), net.shapes())
+	session, err := ort.NewSession(g.Model("forward", graph.Output{Name: "y", Value: net.predict(g, x, params, nil)}), c.options("x", "p"))
 	if err != nil {
 		return nil, err
 	}
-	p, err := newTensor(net.Size())
+	p, err := newTensor(sizeOf(net))
 	if err != nil {
 		session.Close()
 		return nil, err
 	}
-	return &forward{net: net, session: session, p: p}, nil
+	return &forward{net: net, session: session, p: p, buf: make([]float32, forwardRows*product(net.row()))}, nil
 }
 
 func (f *forward) close() {
@@ -36,27 +37,32 @@ func (f *forward) close() {
 	f.session.Close()
 }
 
-// predict returns what the network says of every window.
-func (f *forward) predict(params []float32, set *Set) ([]float32, error) {
+// predict returns what the network says of every row.
+func (f *forward) predict(params []float32, set lessons) ([]float32, error) {
 	copy(f.p.Data(), params)
-	out := make([]float32, set.Len())
+	k := f.net.answers()
+	out := make([]float32, set.Len()*k)
 	for from := 0; from < set.Len(); from += forwardRows {
 		n := min(forwardRows, set.Len()-from)
-		if err := f.part(set.Windows[from*set.Length*set.Width:(from+n)*set.Length*set.Width], out[from:from+n]); err != nil {
+		if err := f.part(set.show(from, n, f.buf), out[from*k:(from+n)*k]); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func (f *forward) part(windows, out []float32) error {
-	n := int64(len(out))
-	x, err := ort.Wrap(windows, n, int64(f.net.Length), int64(f.net.Width))
+func (f *forward) part(rows, out []float32) error {
+	k := f.net.answers()
+	shape := []int64{int64(len(out) / k)}
+	for _, d := range f.net.row() {
+		shape = append(shape, int64(d))
+	}
+	x, err := ort.Wrap(rows, shape...)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	y, err := ort.Wrap(out, n, 1)
+	y, err := ort.Wrap(out, shape[0], int64(k))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-// Package fit trains recurrent networks on windows and writes them as scoring models. The gradient, the optimiser's step and the network itself are ONNX
+// Package fit trains networks and writes them as scoring models: recurrent ones on windows (Train), convolutional classifiers on crops of frames
+// (TrainClassifier). The gradient, the optimiser's step and the network itself are ONNX
 // graphs that ONNX Runtime runs; this package feeds them.
 package fit
 
@@ -9,7 +10,32 @@ import (
 	"andon/trainer/graph"
 )
 
-// Network is the shape of a network: layers of gated recurrent units over a window, and a linear layer on the last state that gives one number.
+// network is what the training loop needs of a network. A row is what it reads at once; x is [batch, row...], and what it says and its targets are
+// [batch, answers].
+type network interface {
+	row() []int
+	answers() int
+	// shapes lists the parameters in the order that the flat vector holds them; start draws them.
+	shapes() [][]int
+	start(rng *rand.Rand) []float32
+	// masks lists the units of each dropout mask.
+	masks() []int
+	// predict adds the network to a graph. Masks of [batch, units] multiply outputs; nil leaves them as they are.
+	predict(g *graph.Graph, x *graph.Value, params, masks []*graph.Value) *graph.Value
+	// loss is the sum over rows of weight, [batch, 1], times the row's loss.
+	loss(g *graph.Graph, said, target, weight *graph.Value) *graph.Value
+}
+
+// sizeOf returns the number of parameters.
+func sizeOf(n network) int {
+	total := 0
+	for _, s := range n.shapes() {
+		total += product(s)
+	}
+	return total
+}
+
+// Network is the shape of a recurrent network: layers of gated recurrent units over a window, and a linear layer on the last state that gives one number.
 type Network struct {
 	Length int // slots of a window
 	Width  int // channels
@@ -32,12 +58,23 @@ func (n Network) shapes() [][]int {
 }
 
 // Size returns the number of parameters.
-func (n Network) Size() int {
-	total := 0
-	for _, s := range n.shapes() {
-		total += product(s)
+func (n Network) Size() int { return sizeOf(n) }
+
+func (n Network) row() []int   { return []int{n.Length, n.Width} }
+func (n Network) answers() int { return 1 }
+
+func (n Network) masks() []int {
+	units := make([]int, n.Layers)
+	for i := range units {
+		units[i] = n.Hidden
 	}
-	return total
+	return units
+}
+
+// loss is the squared error.
+func (n Network) loss(g *graph.Graph, said, target, weight *graph.Value) *graph.Value {
+	miss := g.Sub(said, target)
+	return g.ReduceSum(g.Mul(weight, g.Mul(miss, miss)), []int{0, 1}, false)
 }
 
 // start draws parameters as PyTorch does: uniform within 1/sqrt(hidden).

@@ -3,7 +3,21 @@ package fit
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 )
+
+// lessons is what the training loop needs of a set.
+type lessons interface {
+	Len() int
+	// order fills dst, which has Len elements and keeps what the last epoch had, with the rows of an epoch.
+	order(dst []int, rng *rand.Rand)
+	// learn fills x and y with row i, as it looks this time, and returns its weight.
+	learn(i int, x, y []float32, rng *rand.Rand) float32
+	// show returns rows as they are; buf has room for them.
+	show(from, n int, buf []float32) []float32
+	// judge is the mean loss of what a network says of all rows.
+	judge(said []float32) float64
+}
 
 // Set is windows with what a network should say of them.
 type Set struct {
@@ -22,6 +36,22 @@ func (s *Set) Window(i int) []float32 {
 	n := s.Length * s.Width
 	return s.Windows[i*n : (i+1)*n]
 }
+
+func (s *Set) order(dst []int, rng *rand.Rand) {
+	rng.Shuffle(len(dst), func(i, j int) { dst[i], dst[j] = dst[j], dst[i] })
+}
+
+func (s *Set) learn(i int, x, y []float32, _ *rand.Rand) float32 {
+	copy(x, s.Window(i))
+	y[0] = s.Targets[i]
+	return 1
+}
+
+func (s *Set) show(from, n int, _ []float32) []float32 {
+	return s.Windows[from*s.Length*s.Width : (from+n)*s.Length*s.Width]
+}
+
+func (s *Set) judge(said []float32) float64 { return meanSquare(said, s.Targets) }
 
 // Check refuses a set that cannot be learned from.
 func (s *Set) Check() error {

@@ -13,7 +13,7 @@ import (
 
 // stepper does one optimiser step a call: every shard's loss and gradient by one graph, then Adam on their sum by another.
 type stepper struct {
-	net     Network
+	net     network
 	dropout float64
 	adam    graph.Adam
 	shards  []*shard
@@ -34,7 +34,7 @@ type shard struct {
 	masks                 []*ort.Tensor[float32]
 }
 
-func newStepper(net Network, c Config, start []float32) (*stepper, error) {
+func newStepper(net network, c Config, start []float32) (*stepper, error) {
 	s := &stepper{net: net, dropout: c.Dropout, adam: graph.DefaultAdam()}
 	s.adam.Decay, s.adam.Clip = c.Decay, c.Clip
 	if err := s.open(c); err != nil {
@@ -48,10 +48,8 @@ func newStepper(net Network, c Config, start []float32) (*stepper, error) {
 func (s *stepper) open(c Config) error {
 	rows := (c.Batch + c.Shards - 1) / c.Shards
 	inputs := []string{"x", "y", "w", "p"}
-	if s.dropout > 0 {
-		for i := range s.net.Layers {
-			inputs = append(inputs, maskName(i))
-		}
+	for i := range s.masks() {
+		inputs = append(inputs, maskName(i))
 	}
 	file := s.gradientGraph(rows)
 	for range c.Shards {
@@ -61,13 +59,11 @@ func (s *stepper) open(c Config) error {
 		if h.gradient, err = s.session(file, c.options(inputs...)); err != nil {
 			return err
 		}
-		shapes := map[**ort.Tensor[float32]][]int{&h.x: {rows, s.net.Length, s.net.Width}, &h.y: {rows, 1}, &h.w: {rows, 1}, &h.loss: {},
-			&h.change: {s.net.Size()}}
-		if s.dropout > 0 {
-			h.masks = make([]*ort.Tensor[float32], s.net.Layers)
-			for i := range h.masks {
-				shapes[&h.masks[i]] = []int{rows, s.net.Hidden}
-			}
+		shapes := map[**ort.Tensor[float32]][]int{&h.x: append([]int{rows}, s.net.row()...), &h.y: {rows, s.net.answers()}, &h.w: {rows, 1},
+			&h.loss: {}, &h.change: {sizeOf(s.net)}}
+		h.masks = make([]*ort.Tensor[float32], len(s.masks()))
+		for i, units := range s.masks() {
+			shapes[&h.masks[i]] = []int{rows, units}
 		}
 		for to, shape := range shapes {
 			if *to, err = s.tensor(shape...); err != nil {
@@ -85,7 +81,7 @@ func (s *stepper) open(c Config) error {
 	}
 	for i := range s.state {
 		for j := range s.state[i] {
-			if s.state[i][j], err = s.tensor(s.net.Size()); err != nil {
+			if s.state[i][j], err = s.tensor(sizeOf(s.net)); err != nil {
 				return err
 			}
 		}
@@ -125,32 +121,37 @@ func (s *stepper) close() {
 	}
 }
 
+// masks lists the units of each mask; none without dropout.
+func (s *stepper) masks() []int {
+	if s.dropout == 0 {
+		return nil
+	}
+	return s.net.masks()
+}
+
 func maskName(layer int) string { return "mask" + strconv.Itoa(layer) }
 
-// gradientGraph gives the weighted sum of squared errors and its gradient by the flat parameters.
+// gradientGraph gives the weighted sum of the rows' losses and its gradient by the flat parameters.
 func (s *stepper) gradientGraph(rows int) []byte {
 	g := graph.New()
-	x, y, w := g.Input("x", rows, s.net.Length, s.net.Width), g.Input("y", rows, 1), g.Input("w", rows, 1)
-	params := g.Split(g.Input("p", s.net.Size()), s.net.shapes())
+	x, y, w := g.Input("x", append([]int{rows}, s.net.row()...)...), g.Input("y", rows, s.net.answers()), g.Input("w", rows, 1)
+	params := g.Split(g.Input("p", sizeOf(s.net)), s.net.shapes())
 	var masks []*graph.Value
-	if s.dropout > 0 {
-		for i := range s.net.Layers {
-			masks = append(masks, g.Input(maskName(i), rows, s.net.Hidden))
-		}
+	for i, units := range s.masks() {
+		masks = append(masks, g.Input(maskName(i), rows, units))
 	}
-	miss := g.Sub(s.net.predict(g, x, params, masks), y)
-	loss := g.ReduceSum(g.Mul(w, g.Mul(miss, miss)), []int{0, 1}, false)
+	loss := s.net.loss(g, s.net.predict(g, x, params, masks), y, w)
 	return g.Model("gradient", graph.Output{Name: "loss", Value: loss}, graph.Output{Name: "change", Value: g.Join(g.Gradients(loss, params...)...)})
 }
 
 // updateGraph adds the shards' gradients in their order and takes Adam's step.
 func (s *stepper) updateGraph(shards int) []byte {
 	g := graph.New()
-	sum := g.Input("g0", s.net.Size())
+	sum := g.Input("g0", sizeOf(s.net))
 	for i := 1; i < shards; i++ {
-		sum = g.Add(sum, g.Input("g"+strconv.Itoa(i), s.net.Size()))
+		sum = g.Add(sum, g.Input("g"+strconv.Itoa(i), sizeOf(s.net)))
 	}
-	p, m, v := g.Input("p", s.net.Size()), g.Input("m", s.net.Size()), g.Input("v", s.net.Size())
+	p, m, v := g.Input("p", sizeOf(s.net)), g.Input("m", sizeOf(s.net)), g.Input("v", sizeOf(s.net))
 	p2, m2, v2 := s.adam.Step(g, sum, p, m, v, g.Input("scalars", graph.StepScalars))
 	return g.Model("update", graph.Output{Name: "p2", Value: p2}, graph.Output{Name: "m2", Value: m2}, graph.Output{Name: "v2", Value: v2})
 }
@@ -158,17 +159,16 @@ func (s *stepper) updateGraph(shards int) []byte {
 // params returns the parameters of now; the slice is good until the next step.
 func (s *stepper) params() []float32 { return s.state[s.steps%2][0].Data() }
 
-// step learns from the windows of set that rows names, at most a batch, and returns the sum of their squared errors before the step.
-func (s *stepper) step(set *Set, rows []int, rate float64, rng *rand.Rand) (float64, error) {
-	weight := 1 / float32(len(rows))
-	at := 0
+// step learns from the rows of set, at most a batch, and returns the sum of their losses before the step; weights are taken in proportion to their mean.
+func (s *stepper) step(set lessons, rows []int, rate float64, rng *rand.Rand) (float64, error) {
+	k, answers := product(s.net.row()), s.net.answers()
+	at, weight := 0, float32(0)
 	for _, h := range s.shards {
-		for i := range h.y.Data() {
+		for i, w := 0, h.w.Data(); i < len(w); i++ {
+			w[i] = 0 // an old row may still be there and does not count
 			if at < len(rows) {
-				copy(h.x.Data()[i*s.net.Length*s.net.Width:], set.Window(rows[at]))
-				h.y.Data()[i], h.w.Data()[i] = set.Targets[rows[at]], weight
-			} else {
-				h.w.Data()[i] = 0 // an old window is still there and does not count
+				w[i] = set.learn(rows[at], h.x.Data()[i*k:(i+1)*k], h.y.Data()[i*answers:(i+1)*answers], rng)
+				weight += w[i]
 			}
 			at++
 		}
@@ -180,6 +180,11 @@ func (s *stepper) step(set *Set, rows []int, rate float64, rng *rand.Rand) (floa
 					m.Data()[i] = keep
 				}
 			}
+		}
+	}
+	for _, h := range s.shards {
+		for i := range h.w.Data() {
+			h.w.Data()[i] /= weight
 		}
 	}
 	from, to := s.state[s.steps%2], s.state[(s.steps+1)%2]

@@ -10,17 +10,22 @@ import (
 	"time"
 )
 
-// Progress is told after every epoch. Losses are mean squared errors in the unit of the targets.
+// Progress is told after every epoch. Losses are mean squared errors in the unit of the targets, or cross-entropies in nats.
 type Progress struct {
 	Epoch, Epochs int
 	Loss, ValLoss float64
-	// RowsPerSecond is windows learned from a second of wall clock, without the time of validation.
+	// RowsPerSecond is windows or crops learned from a second of wall clock, without the time of validation.
 	RowsPerSecond float64
 }
 
-// Trained is a network with the parameters of its best epoch.
+// Trained is a recurrent network with the parameters of its best epoch.
 type Trained struct {
 	Network
+	Outcome
+}
+
+// Outcome is what a training came to.
+type Outcome struct {
 	Params []float32
 	// Epoch is the best epoch, Epochs how many were run.
 	Epoch, Epochs int
@@ -48,6 +53,15 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 			return nil, fmt.Errorf("%s set: windows are %d x %d, the network reads %d x %d", name, s.Length, s.Width, net.Length, net.Width)
 		}
 	}
+	outcome, err := run(ctx, net, c, train, val, progress)
+	if err != nil {
+		return nil, err
+	}
+	return &Trained{Network: net, Outcome: *outcome}, nil
+}
+
+// run is the loop that all networks share.
+func run(ctx context.Context, net network, c Config, train, val lessons, progress func(Progress)) (*Outcome, error) {
 	rng := rand.New(rand.NewPCG(c.Seed, 0x616e646f6e)) //nolint:gosec // a seed, not a secret
 	step, err := newStepper(net, c, net.start(rng))
 	if err != nil {
@@ -66,9 +80,9 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 	}
 	perEpoch := (train.Len() + c.Batch - 1) / c.Batch
 	mean := average{weight: c.Average, params: slices.Clone(step.params())}
-	best := &Trained{Network: net, ValLoss: math.Inf(1), Fallback: step.fallback}
+	best := &Outcome{ValLoss: math.Inf(1), Fallback: step.fallback}
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
-		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		train.order(order, rng)
 		began, sum := time.Now(), 0.0
 		for at := 0; at < len(order); at += c.Batch {
 			if err := ctx.Err(); err != nil {
@@ -86,7 +100,7 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 		if err != nil {
 			return nil, err
 		}
-		p := Progress{Epoch: epoch, Epochs: c.Epochs, Loss: sum / float64(train.Len()), ValLoss: meanSquare(said, val.Targets),
+		p := Progress{Epoch: epoch, Epochs: c.Epochs, Loss: sum / float64(train.Len()), ValLoss: val.judge(said),
 			RowsPerSecond: float64(train.Len()) / seconds}
 		if math.IsNaN(p.Loss+p.ValLoss) || math.IsInf(p.Loss+p.ValLoss, 0) {
 			return nil, fmt.Errorf("epoch %d: %w", epoch, ErrDiverged)
