@@ -129,8 +129,13 @@ func forward(t testing.TB, to string) (from string, stop func()) {
 func TestServerMoves(t *testing.T) {
 	e := sharedEngine(t)
 	var now atomic.Pointer[string]
-	from, stop := forward(t, e.Endpoint().Native)
-	now.Store(&from)
+	var stop func()
+	move := func() {
+		var to string
+		to, stop = forward(t, e.Endpoint().Native)
+		now.Store(&to)
+	}
+	move()
 	at := func() engine.Endpoint {
 		to := e.Endpoint()
 		to.Native = *now.Load()
@@ -144,16 +149,15 @@ func TestServerMoves(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for move := range int64(4) {
+	for n := range int64(4) {
 		done := make(chan error, 1)
-		go func() { done <- s.Write(t.Context(), makeBlock("moves", 0, move*1000, 1000, 10, "a")) }()
+		go func() { done <- s.Write(t.Context(), makeBlock("moves", 0, n*1000, 1000, 10, "a")) }()
 		stop()
-		from, stop = forward(t, e.Endpoint().Native)
-		now.Store(&from)
+		move()
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "rows", ask(t, s, "SELECT count(), uniqExact(_offset) FROM readings WHERE pipeline = 'moves'"), fmt.Sprint(990*(move+1), 990*(move+1)))
+		equal(t, "rows", ask(t, s, "SELECT count(), uniqExact(_offset) FROM readings WHERE pipeline = 'moves'"), fmt.Sprint(990*(n+1), 990*(n+1)))
 	}
 	stop()
 }

@@ -238,8 +238,14 @@ func TestWriteOtherRowsOfTheSameRange(t *testing.T) {
 	without := func(offsets ...int64) *event.Block {
 		b := *whole
 		keep := func(o int64) bool { return !slices.Contains(offsets, o) }
-		b.Readings = blockTables[0].pick(whole, func(i int) bool { return keep(whole.Readings.Offset[i]) }).Readings
-		b.Scores = blockTables[1].pick(whole, func(i int) bool { return keep(whole.Scores[i].Offset) }).Scores
+		for _, t := range blockTables {
+			switch part := t.pick(whole, func(i int) bool { return keep(t.offset(whole, i)) }); t.name {
+			case "readings":
+				b.Readings = part.Readings
+			case "scores":
+				b.Scores = part.Scores
+			}
+		}
 		return &b
 	}
 	for _, step := range []struct {
