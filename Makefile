@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-kafka deps-gpu test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-video deps-kafka deps-gpu test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -14,7 +14,7 @@ build: deps-libs ui ## build bin/andon with its console
 	@echo "building bin/andon"
 	@$(GO) build -trimpath -ldflags "-X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo unknown)" -o bin/andon .
 
-deps: deps-libs deps-ui deps-browser ## fetch all that building and testing need
+deps: deps-libs deps-ui deps-browser deps-video ## fetch all that building and testing need
 	@$(GO) mod download
 
 deps-libs: lib/.complete
@@ -29,6 +29,9 @@ console/ui/node_modules/.complete: console/ui/package-lock.json
 
 deps-browser: ## Chromium for the console's tests, from the system's package manager
 	@sh deploy/libs/browser.sh
+
+deps-video: ## ffmpeg and libturbojpeg for cameras and frames, from the system's package manager
+	@sh deploy/libs/video.sh
 
 deps-gpu: lib/gpu/.complete ## ONNX Runtime for CUDA 13 and NVIDIA's libraries, 1.4 GB from PyPI
 lib/gpu/.complete: deploy/libs/gpu.txt deploy/libs/fetch-gpu.sh
