@@ -44,7 +44,7 @@ var foreign = map[string][]string{
 	"github.com/yalue/onnxruntime_go":     {"model", "bench"},
 	"github.com/NVIDIA/go-nvml":           {"scorer", "bench"},
 	"github.com/gorilla/websocket":        {"console", "bench"},
-	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model"},
+	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model", "ingest"},
 	"github.com/minio/minio-go":           {"model"},
 	"google.golang.org/protobuf":          {"model", "scorer", "bench"},
 	"google.golang.org/grpc":              {"scorer", "bench"},

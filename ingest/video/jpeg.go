@@ -31,6 +31,8 @@ type Size struct {
 	// Components is 1 (grey) or 3 (colour); pictures with others are refused.
 	Components  int
 	Progressive bool
+	// uneven tells that colour is sampled differently across and down, as in 4:2:2.
+	uneven bool
 	// scans is where the segments after the frame header begin.
 	scans int
 }
@@ -68,6 +70,7 @@ func ReadSize(jpeg []byte) (Size, error) {
 			case len(body) != 6+3*s.Components:
 				return Size{}, errors.New("the JPEG's frame header has a wrong length")
 			}
+			s.uneven = s.Components == 3 && (body[7]>>4)*(body[10]&15) != (body[10]>>4)*(body[7]&15)
 			return s, nil
 		case isFrameHeader(marker):
 			return Size{}, fmt.Errorf("the JPEG is coded in a rare way (SOF%d): send baseline or progressive", marker-markerSOF0)
