@@ -181,7 +181,7 @@ func (s *script) pipeline(args map[string]string) {
 		}
 	}
 	var err error
-	judge := Judge{s.w, func() *model.Model { return s.w.model }}
+	judge := Judge{Scorer: s.w, Live: func() *model.Model { return s.w.model }}
 	if s.line, err = New(s.cfg, judge, out, NewMetrics(prometheus.NewRegistry()), slog.New(&said{&s.out})); err != nil {
 		s.t.Fatal(err)
 	}

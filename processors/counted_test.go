@@ -74,7 +74,7 @@ func TestCountedExactlyOnce(t *testing.T) {
 			}
 			cfg.Flush.Rows = 1 + rng.IntN(60)
 			w.fuse = rng.IntN(30) - 2
-			l, err := New(cfg, Judge{w, func() *model.Model { return nil }}, Outlets{telling{w}, w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+			l, err := New(cfg, Judge{Scorer: w, Live: func() *model.Model { return nil }}, Outlets{telling{w}, w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}

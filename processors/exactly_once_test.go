@@ -66,6 +66,9 @@ func (w *world) stored(t *testing.T) []string {
 	t.Helper()
 	var all []string
 	for table, inserts := range w.tables {
+		if table == "shadow_scores" {
+			continue // may be shed
+		}
 		ranges := make([]token, 0, len(inserts))
 		for at, rows := range inserts {
 			ranges = append(ranges, at)
@@ -81,6 +84,17 @@ func (w *world) stored(t *testing.T) []string {
 		}
 	}
 	sort.Strings(all)
+	return all
+}
+
+// shadowed counts each row of the shadows.
+func (w *world) shadowed() map[string]int {
+	all := map[string]int{}
+	for _, rows := range w.tables["shadow_scores"] {
+		for _, r := range rows {
+			all[r]++
+		}
+	}
 	return all
 }
 
@@ -154,6 +168,7 @@ const (
 func TestExactlyOnce(t *testing.T) {
 	ctx := context.Background()
 	crashes, again, scores, values, saves, losses := 0, 0, 0, 0, 0, 0
+	shadows, missed, tried := 0, 0, 0
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := small()
@@ -173,6 +188,9 @@ func TestExactlyOnce(t *testing.T) {
 		line := calm.line(t, cfg)
 		if !ends {
 			calm.model = fits(line, "m1")
+			if seed%2 == 0 {
+				calm.canary, calm.percent, calm.shadow = scaled(line, "m2", 3), 50, scaled(line, "m3", 7)
+			}
 		}
 		p, _, err := line.Open(ctx, calm.assignment())
 		if err != nil {
@@ -185,6 +203,8 @@ func TestExactlyOnce(t *testing.T) {
 
 		w := newWorld()
 		w.log, w.end, w.rng, w.model = log, end, rng, calm.model
+		w.canary, w.percent, w.shadow = calm.canary, calm.percent, calm.shadow
+		w.busy = func() fate { return []fate{fateNow, fateNow, fateInTime, fateNever, fateFull}[rng.IntN(5)] }
 		kind := int(seed % 3)
 		cfg.Snapshot.Records = 0
 		if kind != agesNot {
@@ -226,12 +246,29 @@ func TestExactlyOnce(t *testing.T) {
 				t.Fatalf("seed %d: what came of offset %d was not published", seed, offset)
 			}
 		}
+		for _, r := range calm.tables["scores"][token{0, end}] {
+			if strings.HasSuffix(r, "model=m2") {
+				tried++
+			}
+		}
+		all := calm.shadowed()
+		for row, n := range w.shadowed() {
+			if n > all[row] {
+				t.Fatalf("seed %d: a shadow's row is there %d times, and without crashes %d times: %s", seed, n, all[row], row)
+			}
+			shadows += n
+			all[row] -= n
+		}
+		for _, n := range all {
+			missed += n
+		}
 		scores += len(calm.tables["scores"][token{0, end}])
 		values += len(calm.tables["features"][token{0, end}])
 		saves, losses = saves+w.saves, losses+w.losses
 	}
-	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 {
-		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost", crashes, again, scores, values, saves, losses)
+	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 || shadows < 1000 || missed < 300 || tried < 300 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost, %d rows of shadows and %d missed, %d scores of canaries",
+			crashes, again, scores, values, saves, losses, shadows, missed, tried)
 	}
 }
 

@@ -46,6 +46,7 @@ func (p *Pipeline) flush(ctx context.Context) error {
 			return err
 		}
 	}
+	p.shadows()
 	if b.Rows() > 0 {
 		if err := p.store(ctx, b, out); err != nil {
 			return err
@@ -161,6 +162,9 @@ func (p *Pipeline) empty(first int64) {
 	}
 	if s := p.block.Scores; cap(s) > 1<<13 && len(s) < cap(s)/8 {
 		p.block.Scores = nil
+	}
+	if s := p.block.Shadows; cap(s) > 1<<13 && len(s) < cap(s)/8 {
+		p.block.Shadows = nil
 	}
 	// Dead letters point to whole fetches.
 	clear(p.block.DeadLetters)

@@ -4,7 +4,7 @@
 // andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
 // andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline},
 // andon_pipeline_dead_letters_total{pipeline,reason} (malformed, late, future, ancient, refused; every dead letter once, when it is stored),
-// andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
+// andon_pipeline_shadow_windows_total{pipeline,outcome} (scored, shed, failed), andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
 package processors
 
 import (
@@ -29,10 +29,17 @@ type Scorer interface {
 // Live returns the model that scores, nil while there is none.
 type Live func() *model.Model
 
-// Judge gives the verdict on windows. The zero Judge gives none.
+// Judge gives the verdict on windows. The zero Judge gives none. All but Scorer and Live may be nil.
 type Judge struct {
 	Scorer Scorer
 	Live   Live
+	// Canary returns the model that scores a share of the assets in the live one's place, in percent by model.InShare; nil while there is none.
+	Canary func() (m *model.Model, percent float64)
+	// Shadow returns the model that scores the same windows and never acts; nil while there is none.
+	Shadow Live
+	// Shadower runs shadows; Shed is its error for windows that were given up.
+	Shadower Shadower
+	Shed     error
 }
 
 // Sink stores blocks for good. A block with the same pipeline, topic, partition, First and Next as one that it holds is dropped, table by table.
@@ -93,11 +100,13 @@ type Line struct {
 	meters meters
 	log    *slog.Logger
 	now    func() time.Time
+	// patience is shadePatience but in tests.
+	patience time.Duration
 }
 
 // New makes a pipeline. metrics are shared by all pipelines.
 func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logger) (*Line, error) {
-	l := &Line{cfg: cfg, judge: judge, out: out, all: metrics, meters: metrics.of(cfg.Pipeline), log: log, now: time.Now}
+	l := &Line{cfg: cfg, judge: judge, out: out, all: metrics, meters: metrics.of(cfg.Pipeline), log: log, now: time.Now, patience: shadePatience}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
 	}

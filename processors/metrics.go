@@ -18,6 +18,7 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	letters  *prometheus.CounterVec
 	kept     *prometheus.CounterVec
+	shadows  *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	flushing *prometheus.HistogramVec
 }
@@ -44,6 +45,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Records set aside as dead letters, by reason; counted when they are stored."}, []string{"pipeline", "reason"}),
 		kept: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_snapshots_total",
 			Help: "Snapshots of partitions' states: saved, or failed; at a start restored, lost and so read back from the log, or of other settings (changed)."}, []string{"pipeline", "outcome"}),
+		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_shadow_windows_total",
+			Help: "Windows that a shadow should have scored: scored, shed because there was no time for it, or failed."}, []string{"pipeline", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
 			Help:    "From the arrival of a record to the score of the window that it completed.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
@@ -51,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.latency, m.flushing)
 	return m
 }
 
@@ -68,7 +71,15 @@ type meters struct {
 	refused                         prometheus.Counter
 	latency, flushing               prometheus.Observer
 	snapshots                       map[string]prometheus.Counter // by outcome
+	shadows                         [3]prometheus.Counter
 }
+
+// What becomes of a shadow's windows.
+const (
+	shadowScored = iota
+	shadowShed
+	shadowFailed
+)
 
 func (m *Metrics) of(pipeline string) meters {
 	ok := m.rows.WithLabelValues(pipeline, "ok")
@@ -91,5 +102,7 @@ func (m *Metrics) of(pipeline string) meters {
 		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),
 		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
 		snapshots: snapshots,
+		shadows: [...]prometheus.Counter{shadowScored: m.shadows.WithLabelValues(pipeline, "scored"), shadowShed: m.shadows.WithLabelValues(pipeline, "shed"),
+			shadowFailed: m.shadows.WithLabelValues(pipeline, "failed")},
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"andon/event"
-	"andon/model"
 	"andon/processors/features"
 )
 
@@ -44,14 +43,13 @@ type Pipeline struct {
 	surplus     int64
 	taken       []event.Row
 
-	// What the next windows are scored by, and the windows of the last scores of the block, which wait for their verdicts.
-	model    *model.Model
-	scaler   *features.Scaler
-	fits     bool
-	version  string
-	windows  []float32
-	verdicts []event.Verdict
-	waiting  int
+	// What the next windows are scored by, with the windows of the last scores of the block, which wait for their verdicts: the canary has those of the assets in its share.
+	champion, canary lane
+	percent          float64
+	waiting          int
+	// version tells the models of the block's last scores.
+	version string
+	shades  [2]shade
 }
 
 func (p *Pipeline) name() string {
@@ -138,7 +136,7 @@ func (p *Pipeline) full() bool {
 func (p *Pipeline) bytes() int {
 	b := &p.block
 	// The sizes of a row's other columns, and of a score with its strings shared.
-	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + len(b.Scores)*168 + len(b.Labels)*128 + p.letterBytes
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + (len(b.Scores)+len(b.Shadows))*168 + len(b.Labels)*128 + p.letterBytes
 }
 
 // values estimates what the values of windows take of that.

@@ -31,7 +31,7 @@ func TestMetrics(t *testing.T) {
 	row(15, 2, 20)
 	row(3, 1, 10)
 	reg := prometheus.NewRegistry()
-	line, err := New(small(), Judge{w, func() *model.Model { return w.model }}, Outlets{Sink: w}, NewMetrics(reg), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	line, err := New(small(), Judge{Scorer: w, Live: func() *model.Model { return w.model }}, Outlets{Sink: w}, NewMetrics(reg), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func benchmarkHandle(b *testing.B, assets int, scored bool) {
 	cfg.Flush.Interval = time.Hour
 	var live *model.Model
 	sink := &nothing{}
-	l, err := New(cfg, Judge{sink, func() *model.Model { return live }}, Outlets{Sink: sink}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l, err := New(cfg, Judge{Scorer: sink, Live: func() *model.Model { return live }}, Outlets{Sink: sink}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		b.Fatal(err)
 	}

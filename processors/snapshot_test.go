@@ -41,7 +41,7 @@ func (w *world) opened(t *testing.T, records int64, change func(*Config, *Outlet
 		change(&cfg, &out)
 	}
 	var err error
-	if o.Line, err = New(cfg, Judge{w, func() *model.Model { return w.model }}, out, NewMetrics(o.reg), slog.New(&said{&o.log})); err != nil {
+	if o.Line, err = New(cfg, Judge{Scorer: w, Live: func() *model.Model { return w.model }}, out, NewMetrics(o.reg), slog.New(&said{&o.log})); err != nil {
 		t.Fatal(err)
 	}
 	w.model = fits(o.Line, "m1")

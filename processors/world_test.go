@@ -58,7 +58,11 @@ type world struct {
 	dead  bool
 	rng   *rand.Rand
 	model *model.Model
-	trace func(format string, args ...any)
+	// canary scores a share of the assets, shadow beside the others; busy tells how a shadow's chunk fares, nil for well.
+	canary, shadow *model.Model
+	percent        float64
+	busy           func() fate
+	trace          func(format string, args ...any)
 	// held answers Settler when set; before runs before a write has an effect.
 	before func()
 }
@@ -81,7 +85,7 @@ type entry struct {
 
 func newWorld() *world {
 	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, seen: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
-	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled"} {
+	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled", "shadow_scores"} {
 		w.tables[table] = map[token][]string{}
 	}
 	return w
@@ -192,7 +196,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 		w.before()
 	}
 	at := token{b.First, b.Next}
-	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "handled"} {
+	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "handled", "shadow_scores"} {
 		rows := lines(b, table)
 		if len(rows) == 0 {
 			continue
@@ -231,8 +235,12 @@ func lines(b *event.Block, table string) (rows []string) {
 		if b.Counted {
 			rows = append(rows, fmt.Sprintf("@%d-%d ok=%d duplicate=%d filtered=%d dead=%d", b.First, b.Next, b.Tally.OK, b.Tally.Duplicate, b.Tally.Filtered, len(b.DeadLetters)))
 		}
-	case "scores":
-		for _, s := range b.Scores {
+	case "scores", "shadow_scores":
+		scores := b.Scores
+		if table == "shadow_scores" {
+			scores = b.Shadows
+		}
+		for _, s := range scores {
 			rows = append(rows, fmt.Sprintf("@%d %s [%g,%g) value=%g risk=%g model=%s", s.Offset, s.Asset, float64(s.Start)/1e9, float64(s.End)/1e9, s.Value, s.Risk, s.Version))
 		}
 	case "features":
@@ -328,12 +336,61 @@ func (w *world) Score(_ context.Context, m *model.Model, windows []float32, out 
 	})
 }
 
+// fate is what becomes of a chunk of a shadow.
+type fate int
+
+const (
+	fateNow    fate = iota // done at once
+	fateFull               // not taken
+	fateNever              // given up at last
+	fateInTime             // done when it is given up
+	fateFails
+)
+
+var errShed = errors.New("shed")
+
+// Shadow answers as Score does, in time or not.
+func (w *world) Shadow(m *model.Model, windows []float32, out []event.Verdict) (<-chan error, func(), bool) {
+	done, f := make(chan error, 1), fateNow
+	if w.busy != nil {
+		f = w.busy()
+	}
+	free := &world{fuse: -1}
+	run := func() { done <- free.Score(context.Background(), m, windows, out) }
+	switch f {
+	case fateFull:
+		return nil, nil, false
+	case fateNow:
+		run()
+		return done, func() {}, true
+	case fateFails:
+		done <- errors.New("value NaN")
+		return done, func() {}, true
+	}
+	return done, func() {
+		if f == fateInTime {
+			run()
+			return
+		}
+		for i := range windows {
+			windows[i] = -1 // nobody may look at them any more
+		}
+		done <- errShed
+	}, true
+}
+
+func (w *world) judge() Judge {
+	return Judge{Scorer: w, Live: func() *model.Model { return w.model }, Canary: func() (*model.Model, float64) { return w.canary, w.percent },
+		Shadow: func() *model.Model { return w.shadow }, Shadower: w, Shed: errShed}
+}
+
 func (w *world) line(t testing.TB, cfg Config) *Line {
 	t.Helper()
-	l, err := New(cfg, Judge{w, func() *model.Model { return w.model }}, Outlets{w, w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l, err := New(cfg, w.judge(), Outlets{w, w, w, w}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.patience = 0
 	return l
 }
 
@@ -368,6 +425,15 @@ func aggregated(c Config, size, every time.Duration) Config {
 // fits is a model for the line's recipe.
 func fits(l *Line, version string) *model.Model {
 	return &model.Model{Meta: model.Meta{Recipe: *l.Recipe()}, Version: version}
+}
+
+// scaled is such a model with a scale of its own, so that its windows are others.
+func scaled(l *Line, version string, mean float64) *model.Model {
+	m := fits(l, version)
+	for range m.Recipe.Width() {
+		m.Recipe.Scale = append(m.Recipe.Scale, model.Scale{Mean: mean, Std: 2})
+	}
+	return m
 }
 
 func small() Config {
