@@ -194,6 +194,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		log.Warn("a live model cannot be loaded", "error", err)
 	}
 	screen.Models(asked, asked.ServeRPC)
+	warm(ctx, cfg, models, judge, room("scorer"))
 	status.models = models
 	register := newModelLog(models, store, room("models"))
 	status.set("scorer", true, "ONNX Runtime "+ort.Version())
@@ -394,7 +395,9 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		if p.Aggregate != nil {
 			pc.Aggregate = &p.Aggregate.Aggregate
 		}
-		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) }}
+		j := processors.Judge{Scorer: judge, Live: func() *model.Model { return models.Live(p.Name) },
+			Canary: func() (*model.Model, float64) { return models.Canary(p.Name) },
+			Shadow: func() *model.Model { return models.Named(p.Name, model.Shadow) }, Shadower: judge, Shed: scorer.ErrShed}
 		var once *kafka.Publisher
 		if p.Delivery == exactlyOnce {
 			once = publisher

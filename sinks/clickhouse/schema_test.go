@@ -88,7 +88,7 @@ func TestMigrate(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "fsync on", synced(), "7")
+	equal(t, "fsync on", synced(), fmt.Sprint(len(dataTables)))
 	if err := s.Write(t.Context(), makeBlock("synced", 0, 0, 10, 2, "a")); err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,23 @@ var blockTables = []*table{
 			out.Scores = filter(b.Scores, keep)
 			return out
 		},
-		frame: scoresFrame,
+		frame: func(b *event.Block) *frame { return scoresFrame(b, b.Scores) },
+	},
+	{
+		name:   "shadow_scores",
+		rows:   func(b *event.Block) int { return len(b.Shadows) },
+		offset: func(b *event.Block, i int) int64 { return b.Shadows[i].Offset },
+		times: func(b *event.Block, i int, f func(ns int64)) {
+			f(b.Shadows[i].Start)
+			f(b.Shadows[i].End)
+			f(b.Shadows[i].ScoredAt)
+		},
+		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
+			out := bare(b)
+			out.Shadows = filter(b.Shadows, keep)
+			return out
+		},
+		frame: func(b *event.Block) *frame { return scoresFrame(b, b.Shadows) },
 	},
 	{
 		name:   "labels",
@@ -174,8 +190,7 @@ func featuresFrame(b *event.Block) *frame {
 	return f
 }
 
-func scoresFrame(b *event.Block) *frame {
-	s := b.Scores
+func scoresFrame(b *event.Block, s []event.Score) *frame {
 	f := &frame{rows: len(s), order: sorted(len(s), func(i int) string { return s[i].Asset }, func(i int) int64 { return s[i].End })}
 	f.word("pipeline", b.Pipeline)
 	f.words("asset", func(i int) string { return s[i].Asset })

@@ -266,6 +266,8 @@ func (r *Refused) Remove(b *event.Block) {
 			b.Features = rest.Features
 		case "scores":
 			b.Scores = rest.Scores
+		case "shadow_scores":
+			b.Shadows = rest.Shadows
 		case "labels":
 			b.Labels = rest.Labels
 		case "deadletters":
