@@ -14,6 +14,12 @@ part 'the scorer beside the bare session'
 $go test -run '^$' -bench 'BenchmarkScore' -benchtime 0.5s ./scorer
 part 'the line beside the bare loop, rows without a model, questions'
 $go run ./bench/line -rounds 3 -rows 1000000 ${JSON:+-json "$JSON"}
+if command -v java >/dev/null && [ -e lib/kafka/.complete ]; then
+	part 'the price of exactly once'
+	$go run ./bench/line -run delivery -delivery-rounds 2
+else
+	part 'the price of exactly once: left out, for it needs Java and make deps-kafka'
+fi
 part 'remaining life on C-MAPSS FD001'
 $go run ./bench/rul -seeds 1
 if [ "${PEERS:-}" = 1 ]; then

@@ -37,8 +37,10 @@ type house struct {
 	at      ingest.Config
 	outlets processors.Outlets // all but the sink
 
-	engine family // the ClickHouse child
-	undo   []func() error
+	engine    family // the ClickHouse child
+	publisher *kafka.Publisher
+	reg       prometheus.Registerer
+	undo      []func() error
 }
 
 // open starts a house whose broker can hold topics of so many bytes together; 0 starts none.
@@ -94,6 +96,7 @@ func (c *config) open(ctx context.Context, topics event.Bytes) (_ *house, err er
 	h.reading, h.working = ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	h.at = ingest.Default()
 	h.budget = ingest.NewBudget(h.at.MaxInFlight, h.reading)
+	h.reg = reg
 	if topics == 0 {
 		return h, nil
 	}
@@ -106,21 +109,24 @@ func (c *config) open(ctx context.Context, topics event.Bytes) (_ *house, err er
 	h.undo = append(h.undo, h.bus.Close)
 	keep("broker", h.bus.Run)
 	h.at.Brokers = []string{h.bus.Addr()}
-	return h, h.publish(ctx, reg)
+	if err := h.bus.EnsureTopics(ctx, broker.Topic{Name: deadLetters, Partitions: 1}, broker.Topic{Name: state, Bytes: 64 << 20, Retention: -1}); err != nil {
+		return nil, err
+	}
+	return h, h.publish(nil)
 }
 
-// publish makes the outlets to Kafka: dead letters, of which there are none here, and the line's state.
-func (h *house) publish(ctx context.Context, reg prometheus.Registerer) error {
-	const deadLetters, state = "andon.deadletter", "andon.state"
-	if err := h.bus.EnsureTopics(ctx, broker.Topic{Name: deadLetters, Partitions: 1}, broker.Topic{Name: state, Bytes: 64 << 20, Retention: -1}); err != nil {
-		return err
-	}
+// The topics beside the one that is read.
+const deadLetters, state = "andon.deadletter", "andon.state"
+
+// publish makes the outlets to Kafka: dead letters, of which there are none here, the line's state, and outputs.
+func (h *house) publish(outputs func(pipeline string) kafka.Outputs) error {
 	to := kafka.Default()
 	to.Seeds, to.DeadLetters = h.at.Brokers, deadLetters
-	publisher, err := kafka.Open(to, nil, h.log, reg)
+	publisher, err := kafka.Open(to, outputs, h.log, h.reg)
 	if err != nil {
 		return err
 	}
+	h.publisher = publisher
 	h.undo = append(h.undo, publisher.Close)
 	vault, err := publisher.Vault(state, 5<<20, h.log)
 	if err != nil {

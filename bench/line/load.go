@@ -197,7 +197,7 @@ func (h *house) fill(ctx context.Context, l load, topic, compression string) err
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(order{load: l, Broker: h.bus.Addr(), Topic: topic, Compression: compression})
+	text, err := json.Marshal(order{load: l, Broker: h.at.Brokers[0], Topic: topic, Compression: compression})
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,16 @@
 // Command line measures the whole line, from a Kafka topic to ClickHouse, on one machine.
 //
-//	go run ./bench/line                              all of it, at a modest size
+//	go run ./bench/line                              all but delivery, at a modest size
 //	go run ./bench/line -run ratio -rounds 7         one part, longer
 //	go run ./bench/line -run ingest -rows 5000000    the full load
+//	go run ./bench/line -run delivery                the price of exactly once; needs Java and make deps-kafka
 //
 // ratio: scores per CPU-second of the line (topic, decoding, windows, GRU, ClickHouse, commit; the embedded broker and the embedded ClickHouse included)
 // against a bare loop over the same ONNX file on windows that are ready, turn by turn in one run; and where the rest goes.
 // ingest: rows of 200 bytes from a topic to ClickHouse without a model: rows per second and per CPU-second, resident memory, and where the time goes.
 // wide: the same with nested rows of 1.6 KB and 98 signals: MB of JSON per second and per CPU-second.
 // visible: rows come at a steady rate, and a reader of its own asks ClickHouse when it sees them: time from Kafka's acknowledgement, at a flush a second.
+// delivery: exactly once against at least once, turn by turn: into an Apache Kafka by transactions, and into ClickHouse by intents and deduplication tokens.
 // sql: the everyday questions to a store of 300,000 scores, as answered by the views, through the reader's connection.
 //
 // Each part has a data folder, a broker and a ClickHouse of its own, which are removed in the end. Topics are filled before the clock starts, by a process of
@@ -59,6 +61,10 @@ type config struct {
 
 	scores  int
 	answers int
+
+	deliveryRows   int
+	deliveryRounds int
+	deliveryJobs   []*job
 }
 
 // network is a size of the scoring model.
@@ -90,7 +96,8 @@ func main() {
 	}
 }
 
-var parts = []string{"ratio", "ingest", "wide", "visible", "sql"}
+// parts run when none is named, all but the last.
+var parts = []string{"ratio", "ingest", "wide", "visible", "sql", "delivery"}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	d, err := readDemo()
@@ -98,7 +105,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	f := flag.NewFlagSet("line", flag.ContinueOnError)
-	list := f.String("run", strings.Join(parts, ","), "parts to run")
+	list := f.String("run", strings.Join(parts[:len(parts)-1], ","), "parts to run; delivery, too, which needs Java and make deps-kafka")
 	jsonFile := f.String("json", "", "file for the results as JSON; - is standard output, instead of the tables")
 	verbose := f.Bool("v", false, "show the rooms' own logs")
 	c := config{demo: d, progress: os.Stderr}
@@ -119,6 +126,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&c.compression, "compression", "lz4", "compression of the topics: lz4, snappy, zstd or none")
 	f.IntVar(&c.scores, "scores", 300_000, "sql: scores in the store, of 100 assets")
 	f.IntVar(&c.answers, "answers", 50, "sql: how often each question is asked")
+	f.IntVar(&c.deliveryRows, "delivery-rows", 500_000, "delivery: rows a turn")
+	f.IntVar(&c.deliveryRounds, "delivery-rounds", 4, "delivery: rounds of a turn each, of which the median counts; one more before them warms up")
+	jobList := f.String("delivery-jobs", "map,windows,store", "delivery: jobs: map (readings published, not stored), readings (published and stored), windows (aggregates published, and stored with the readings), store (readings into ClickHouse alone)")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -130,6 +140,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if !slices.Contains(parts, w) {
 			return fmt.Errorf("-run: %q is not one of %s", w, strings.Join(parts, ", "))
 		}
+	}
+	if c.deliveryJobs, err = findJobs(*jobList); err != nil {
+		return err
+	}
+	if c.deliveryRounds < 1 || c.deliveryRows < 10_000 {
+		return errors.New("-delivery-rounds must be at least 1, -delivery-rows at least 10000")
 	}
 	if c.rounds < 1 || c.scoreRows < 10_000 || c.rows < 10_000 || c.wideRows < 10_000 || c.visibleRate < 10 || c.visibleFor < 3*time.Second || c.scores < 10_000 || c.answers < 1 || c.demo.Window.Recipe.Baseline < 0 {
 		return errors.New("-rounds and -answers must be at least 1, -score-rows, -rows, -wide-rows and -scores at least 10000, -visible-rate 10, -visible-for 3s, -baseline at least 0")
@@ -166,6 +182,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			r.Visible, err = c.visible(ctx)
 		case "sql":
 			r.SQL, err = c.sql(ctx)
+		case "delivery":
+			r.Delivery, err = c.delivery(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", part, err)

@@ -26,6 +26,8 @@ type report struct {
 
 	Wide    *ingestResult  `json:"wide,omitempty"`
 	Visible *visibleResult `json:"visible,omitempty"`
+
+	Delivery []deliveryResult `json:"delivery,omitempty"`
 }
 
 func newReport(args []string) *report {
@@ -61,6 +63,9 @@ func (r *report) table(out io.Writer) error {
 	}
 	if r.Visible != nil {
 		r.Visible.print(p)
+	}
+	for _, x := range r.Delivery {
+		x.print(p)
 	}
 	return p.err
 }
