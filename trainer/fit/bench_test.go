@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 
 	"andon/model/ort/orttest"
@@ -36,4 +37,38 @@ func BenchmarkStep(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkClassifierStep is one optimiser step of a batch of 32 crops; the first case is the one that bench/README.md sets beside PyTorch.
+func BenchmarkClassifierStep(b *testing.B) {
+	orttest.Open(b)
+	for _, shards := range []int{1, 2} {
+		b.Run(fmt.Sprintf("crop=3x64x64/stages=4/batch=32/shards=%d", shards), func(b *testing.B) {
+			net := Classifier{Channels: 3, Height: 64, Width: 64, Classes: make([]string, 10), Stages: []int{16, 32, 64, 128}, Center: 0.5, Spread: 0.2}
+			rng := rand.New(rand.NewPCG(1, 1))
+			s, err := newStepper(net, Config{Batch: 32, Shards: shards}, net.start(rng))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.close()
+			set := stripes(32, 3, 64, 1)
+			rows := make([]int, 32)
+			for i := range rows {
+				rows[i] = i
+			}
+			began := cpuTime()
+			for b.Loop() {
+				if _, err := s.step(set, rows, 0.001, rng); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(cpuTime()-began)/1e6/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
+
+func cpuTime() int64 {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // fails for a bad pointer only
+	return r.Utime.Nano() + r.Stime.Nano()
 }
