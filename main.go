@@ -23,6 +23,7 @@ var version = "unknown"
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the appliance: broker, ClickHouse, pipelines, scorer, trainer and console."`
 	Replay  replayCommand  `cmd:"" help:"Send recorded data to Kafka at a speed factor, as a real producer."`
+	Camera  cameraCommand  `cmd:"" help:"Send a camera's frames to Kafka, through ffmpeg."`
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Ask ClickHouse and print a table."`
 	Model   modelCommand   `cmd:"" help:"The registry: push, pull, list, show, compare, promote and roll back models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"andon/deploy"
+	"andon/event"
 	"andon/ingest"
 	"andon/ingest/replay"
+	"andon/ingest/video"
 )
 
 type replayCommand struct {
@@ -27,13 +29,18 @@ type replayCommand struct {
 	Start    time.Time     `help:"Event time of count 0." placeholder:"TIME"`
 	Step     time.Duration `help:"Event time a count; the column then counts steps from --start."`
 	Signals  []string      `help:"Columns to send, name=column renames; without it all that are numbers."`
-	Speed    float64       `help:"Seconds of event time a second; 0 is as fast as the broker takes it." default:"0"`
+	Speed    *float64      `help:"Seconds of event time a second; 0 is as fast as the broker takes it, as without the flag for rows; a video plays at 1."`
 	MaxRate  float64       `help:"Rows a second at most; 0 is no bound."`
 	MaxRows  int           `help:"Rows at most; 0 is all."`
 	Loop     bool          `help:"Let each asset start again after --gap, for ever."`
 	Gap      time.Duration `help:"Event time between an asset's last row and its next first." default:"72h"`
 	Cursor   string        `help:"File that remembers how far it is, to go on there." type:"path"`
 	Failures string        `help:"Tell the topic of labels that each asset of this pipeline failed at its last row." placeholder:"PIPELINE"`
+
+	Video      string      `help:"Send a video file's frames instead of rows, through ffmpeg; --start is when the first was taken." type:"path" group:"Frames of a video"`
+	Camera     string      `help:"The camera that the frames are of." placeholder:"NAME" group:"Frames of a video"`
+	FPS        float64     `name:"fps" help:"Frames a second of video." default:"5" group:"Frames of a video"`
+	MaxMessage event.Bytes `help:"Bytes of the largest frame; a larger one ends the replay." default:"1000000" group:"Frames of a video"`
 
 	Pipeline   string  `help:"Instead of sending anything: give windows of this pipeline's past new scores." group:"Scores of the past" placeholder:"PIPELINE"`
 	From       string  `help:"Windows that end from here on: an event time (2020-01-05T00:00:00Z), or a duration before the newest (24h); or the offsets from which records complete them: 1500, or 0:1500,3:200 for some partitions." group:"Scores of the past" placeholder:"TIME|OFFSETS"`
@@ -49,7 +56,7 @@ type replayCommand struct {
 
 // Help is what --help says beyond the flags.
 func (replayCommand) Help() string {
-	return `With --file or --demo it sends recorded rows to Kafka. With --pipeline it scores a past range anew, beside the live line, into andon.replay_scores:
+	return `With --file or --demo it sends recorded rows to Kafka, with --video the frames of a video. With --pipeline it scores a past range anew, beside the live line, into andon.replay_scores:
 the log is read from its begin, so that each asset's state is what it was, and windows within --from and --to are scored by --model. The views
 andon.replay_comparison and andon.replay_summary set old and new side by side. Started again with the same --run it goes on where it was; nothing is
 stored twice.`
@@ -75,11 +82,18 @@ func (c *replayCommand) Run(t *talk) error {
 	if len(at.Brokers) == 0 {
 		return usage(fmt.Errorf("name the brokers with --kafka, or the data folder of a running appliance with --data"))
 	}
+	log := newLogger(cfg.Log, t.err)
+	if c.Video != "" {
+		feed := video.Feed{Source: video.Source{Input: c.Video, FPS: c.FPS, Loop: c.Loop, Limit: c.MaxMessage}, Camera: c.Camera, Topic: c.Topic, Speed: 1, Start: c.Start}
+		if c.Speed != nil {
+			feed.Speed = *c.Speed
+		}
+		return sendFrames(t, feed, at, at.CreateTopics || cfg.embeddedBroker() && len(c.Kafka) == 0, log)
+	}
 	def, files, err := c.definition(cfg)
 	if err != nil {
 		return usage(err)
 	}
-	log := newLogger(cfg.Log, t.err)
 	look := at
 	look.ConnectTimeout = min(at.ConnectTimeout, 10*time.Second)
 	if err := ingest.EnsureTopics(t.ctx, look, nil, slog.New(slog.DiscardHandler)); err != nil { // one clear error where there is no broker
@@ -102,8 +116,12 @@ func (c *replayCommand) check() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	sends := c.File != "" || c.Demo != "" || c.Topic != ""
-	fault(c.Pipeline != "" && sends, "--pipeline scores the past anew, and --file, --demo and --topic send rows: give one or the other")
+	sends := c.File != "" || c.Demo != "" || c.Topic != "" || c.Video != ""
+	fault(c.Video != "" && (c.File != "" || c.Demo != ""), "--video sends frames, and --file and --demo send rows: give one of them")
+	fault(c.Video != "" && (c.Asset != "" || c.Time != "" || len(c.Signals) > 0 || c.Step != 0 || c.Cursor != "" || c.Failures != "" || c.MaxRate != 0 || c.MaxRows != 0),
+		"--asset, --time, --signals, --step, --cursor, --failures, --max-rate and --max-rows are for rows: leave them out with --video")
+	fault(c.Video == "" && c.Camera != "", "--camera names whose frames a video has: name the --video, or see andon camera")
+	fault(c.Pipeline != "" && sends, "--pipeline scores the past anew, and --file, --demo, --video and --topic send: give one or the other")
 	fault(c.Pipeline == "" && (c.From != "" || c.To != "" || c.Model != "" || c.RunName != "" || c.Rate != 0 || c.JSON),
 		"--from, --to, --model, --run, --rate and --json are for scoring the past anew: name the --pipeline")
 	fault(c.Rate < 0 || math.IsNaN(c.Rate), "--rate: %v is not a number of rows a second; 0 is no bound", c.Rate)
@@ -126,8 +144,11 @@ func (c *replayCommand) definition(cfg *Config) (replay.Replay, fs.FS, error) {
 		}
 		return replay.Replay{}, nil, fmt.Errorf("the demo has no part %q; it has %s", c.Demo, strings.Join(names, ", "))
 	}
-	def := replay.Replay{Name: "cli", File: c.File, Topic: c.Topic, Asset: c.Asset, Signals: c.Signals, Speed: c.Speed, MaxRate: c.MaxRate, MaxRows: c.MaxRows,
+	def := replay.Replay{Name: "cli", File: c.File, Topic: c.Topic, Asset: c.Asset, Signals: c.Signals, MaxRate: c.MaxRate, MaxRows: c.MaxRows,
 		Loop: c.Loop, Time: replay.Time{Column: c.Time, Format: c.Format}}
+	if c.Speed != nil {
+		def.Speed = *c.Speed
+	}
 	if c.Loop {
 		def.Gap = c.Gap
 	}
