@@ -216,13 +216,13 @@ func (c *config) deliverJob(ctx context.Context, v *venue, j *job) (r deliveryRe
 
 // turn makes one turn with empty tables and a new output topic, and checks what came of it.
 func (v *venue) turn(ctx context.Context, t turn) (d deliveryCost, err error) {
-	for _, table := range []string{"readings", "handled", "features"} {
-		if err := v.owner.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
+	if t.job.bare {
+		if err := v.remember(ctx, t.name, t.once); err != nil {
 			return d, err
 		}
 	}
-	if t.job.bare {
-		if err := v.remember(ctx, t.once); err != nil {
+	for _, table := range []string{"readings", "handled", "features"} {
+		if err := v.owner.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
 			return d, err
 		}
 	}
@@ -308,8 +308,9 @@ func dedupWindows(ctx context.Context, conn ch.Conn) (map[string]string, error) 
 	return all, nil
 }
 
-// remember sets the deduplication windows: those of the schema, or none, with which the server does nothing about the tokens that inserts bring.
-func (v *venue) remember(ctx context.Context, tokens bool) error {
+// remember sets the deduplication windows: those of the schema, or none, with which the server does nothing about the tokens that inserts bring. Two rows of one token
+// prove it.
+func (v *venue) remember(ctx context.Context, probe string, tokens bool) error {
 	for table, n := range v.dedup {
 		if !tokens {
 			n = "0"
@@ -317,6 +318,22 @@ func (v *venue) remember(ctx context.Context, tokens bool) error {
 		if err := v.owner.Exec(ctx, fmt.Sprintf("ALTER TABLE %s MODIFY SETTING non_replicated_deduplication_window = %s", "`"+table+"`", n)); err != nil {
 			return err
 		}
+	}
+	for range 2 {
+		named := ch.Context(ctx, ch.WithSettings(ch.Settings{"deduplicate_insert": "enable", "insert_deduplication_token": probe, "async_insert": 0}))
+		if err := v.owner.Exec(named, "INSERT INTO readings (pipeline) VALUES ('probe')"); err != nil {
+			return err
+		}
+	}
+	want, n := uint64(2), uint64(0)
+	if tokens {
+		want = 1
+	}
+	if err := v.owner.QueryRow(ctx, "SELECT count() FROM readings WHERE pipeline = 'probe'").Scan(&n); err != nil {
+		return err
+	}
+	if n != want {
+		return fmt.Errorf("two rows of one deduplication token became %d; expected %d", n, want)
 	}
 	return nil
 }
