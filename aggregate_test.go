@@ -132,7 +132,7 @@ pipelines:
 			if err := json.Unmarshal(r.Value, &v); err != nil {
 				t.Fatalf("%s: %v", r.Value, err)
 			}
-			if v.Pipeline != "pumps" || v.Asset != string(r.Key) || v.Topic != "plant.pumps" || v.End.Sub(v.Start) != time.Minute || len(r.Headers) != 4 {
+			if v.Pipeline != "pumps" || v.Asset != string(r.Key) || v.Topic != "plant.pumps" || v.End.Sub(v.Start) != time.Minute || len(r.Headers) != 5 {
 				t.Errorf("on Kafka: %s %s %v", r.Key, r.Value, r.Headers)
 			}
 			key := v.Asset + " " + v.End.Format(time.RFC3339)

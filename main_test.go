@@ -145,14 +145,14 @@ func (p *program) log() string {
 
 func (p *program) await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(8 * time.Minute); !ok(); time.Sleep(100 * time.Millisecond) {
 		select {
 		case <-p.ended:
 			t.Fatalf("the appliance ended while waiting for %s: %v\n%s", what, p.ProcessState, p.log())
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s within three minutes", what)
+			t.Fatalf("no %s within eight minutes", what)
 		}
 	}
 }

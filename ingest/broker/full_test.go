@@ -43,6 +43,9 @@ func TestRefusesAndResumes(t *testing.T) {
 	}
 	careless := client(t, b, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 	careless.Produce(ctx, &kgo.Record{Topic: "a", Value: []byte("y")}, nil) // must not hang the broker
+	if err := careless.Flush(ctx); err != nil {
+		t.Error(err)
+	}
 
 	// Commits still work, until the disk is fuller.
 	adm := kadm.NewClient(client(t, b, kgo.RequestRetries(0)))
