@@ -18,16 +18,22 @@ const (
 	CUDA Provider = "cuda"
 )
 
-// appendProvider adds what Options ask for. Each step can be the first to notice that CUDA cannot work here: a library without it at the first, missing CUDA
-// libraries at the second, a missing driver only when the session is made or runs.
+// appendProvider adds what Options ask for.
 func appendProvider(so *onnx.SessionOptions, o *Options) error {
-	switch o.Provider {
-	case CPU:
+	switch {
+	case o.Provider == CPU:
 		return nil
-	case CUDA:
-	default:
+	case o.Provider != CUDA:
 		return fmt.Errorf("provider %q is not known", string(o.Provider))
+	case o.provide != nil:
+		return o.provide(so, o)
 	}
+	return appendCUDA(so, o)
+}
+
+// appendCUDA adds the CUDA provider. Each step can be the first to notice that CUDA cannot work here: a library without it at the first, missing CUDA
+// libraries at the second, a missing driver only when the session is made or runs.
+func appendCUDA(so *onnx.SessionOptions, o *Options) error {
 	cuda, err := onnx.NewCUDAProviderOptions()
 	if err != nil {
 		return fmt.Errorf("use CUDA: this build of ONNX Runtime has no CUDA, make deps-gpu fetches the one that has: %w", cause(err))

@@ -41,6 +41,9 @@ type Options struct {
 	Config map[string]string
 	// Warm, when set, is called with the new session before NewSession returns it; an error closes the session. Only a run proves that a CUDA session works.
 	Warm func(*Session) error
+
+	// provide adds the CUDA provider; nil is appendCUDA. Tests put in its place what fails where no device is at hand.
+	provide func(*onnx.SessionOptions, *Options) error
 }
 
 // Session is a loaded model. Run may be called by many goroutines at once, each with its own tensors.
