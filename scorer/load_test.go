@@ -191,7 +191,7 @@ func TestRetire(t *testing.T) {
 	}
 }
 
-// Promotions through the registry under load: no call fails, every verdict is of the model that the call named, old models are freed.
+// Promotions and rollbacks through the registry under load: no call fails, every verdict is of the model that the call named, old models are freed.
 func TestHotSwaps(t *testing.T) {
 	orttest.Open(t)
 	s := start(t, func(c *Config) { c.Grace = 5 * time.Millisecond })
@@ -214,8 +214,14 @@ func TestHotSwaps(t *testing.T) {
 		}
 	}
 	swap := func(i int) {
+		was := r.Live("p")
 		if err := r.Promote("p", models[i%len(models)].Version, "test", "turn"); err != nil {
 			t.Fatal(err)
+		}
+		if i%3 == 1 {
+			if _, err := r.Rollback(t.Context(), "p", model.Champion, "test", "turn"); err != nil || r.Live("p").Version != was.Version {
+				t.Fatalf("rolled back to %s, not %s: %v", r.Live("p").Version, was.Version, err)
+			}
 		}
 	}
 	swap(0)
