@@ -12,6 +12,8 @@ part 'a row through the windows'
 $go test -run '^$' -bench 'BenchmarkRow' -benchtime 0.3s ./processors/features
 part 'the scorer beside the bare session'
 $go test -run '^$' -bench 'BenchmarkScore' -benchtime 0.5s ./scorer
+part 'the scorer beside bare loops in Go and Python, its batches, hot swaps'
+$go run ./bench/scorer -rounds 7 -swaps 60
 part 'the line beside the bare loop, rows without a model, questions'
 $go run ./bench/line -rounds 3 -rows 1000000 ${JSON:+-json "$JSON"}
 if command -v java >/dev/null && [ -e lib/kafka/.complete ]; then
