@@ -191,6 +191,30 @@ func TestRetire(t *testing.T) {
 	}
 }
 
+// A model that is revived as its grace ends, and retired again at once, has its whole new grace: the old timer, late for the lock, frees nothing.
+func TestRetireAgain(t *testing.T) {
+	orttest.Open(t)
+	s := start(t, func(c *Config) { c.Grace = time.Millisecond })
+	m := seal(t, orttest.Sum(1, 1, 0), 1, 1)
+	if err := s.Load(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	q := s.queues[m.Version]
+	s.retireLocked(q)
+	time.Sleep(20 * time.Millisecond) // the timer has fired and waits for the lock
+	s.reviveLocked(q)
+	s.cfg.Grace = 10 * time.Second
+	s.retireLocked(q)
+	s.mu.Unlock()
+	time.Sleep(20 * time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queues[m.Version] != q || q.expired {
+		t.Error("freed by the timer of an earlier time")
+	}
+}
+
 // Promotions and rollbacks through the registry under load: no call fails, every verdict is of the model that the call named, old models are freed.
 func TestHotSwaps(t *testing.T) {
 	orttest.Open(t)
@@ -255,7 +279,8 @@ func TestHotSwaps(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	for _, m := range models { // a caller that the machine held up for longer than the grace has loaded its model again
+	// A caller that the machine held up for longer than the grace has loaded its model again.
+	for _, m := range models {
 		if m.Version != r.Live("p").Version {
 			s.Retire(m.Version)
 		}

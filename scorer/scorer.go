@@ -227,21 +227,25 @@ func (s *Scorer) load(ctx context.Context, m *model.Model) error {
 func (s *Scorer) Retire(version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.queues[version]
-	if q == nil || q.retired != nil || s.closed {
-		return
+	if q := s.queues[version]; q != nil && q.retired == nil && !s.closed {
+		s.retireLocked(q)
 	}
+}
+
+func (s *Scorer) retireLocked(q *queue) {
 	s.helpers.Add(1)
-	q.retired = time.AfterFunc(s.cfg.Grace, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(s.cfg.Grace, func() {
 		defer s.helpers.Done()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if q.retired == nil {
-			return // revived as the timer fired
+		if q.retired != timer {
+			return // revived as the timer fired, and perhaps retired again since
 		}
 		q.expired = true
 		s.maybeFreeLocked(q)
 	})
+	q.retired = timer
 }
 
 // Loaded reports whether a version can be scored with at once, and will be for longer than the grace of a retired one.
