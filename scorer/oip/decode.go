@@ -3,8 +3,6 @@ package oip
 import (
 	"bytes"
 	"encoding/json"
-	"math"
-	"strconv"
 	"time"
 )
 
@@ -148,142 +146,6 @@ func (s *scanner) word(w string) bool {
 	}
 	s.i += len(w)
 	return true
-}
-
-// powers are the powers of ten that a float64 holds exactly.
-var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
-
-// numeral is a number as it is written: mantissa times ten to the exponent, if it has at most 19 digits.
-type numeral struct {
-	text             []byte
-	mantissa         uint64
-	digits, exponent int
-	negative         bool
-}
-
-// numeral reads a number's text.
-func (s *scanner) numeral() (n numeral, ok bool) {
-	s.next()
-	b, start := s.b, s.i
-	i := start
-	n.negative = i < len(b) && b[i] == '-'
-	if n.negative {
-		i++
-	}
-	first := i
-	for i < len(b) && b[i]-'0' < 10 {
-		n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
-		i++
-	}
-	n.digits = i - first
-	if n.digits == 0 || n.digits > 1 && b[first] == '0' {
-		return n, s.fail("a number")
-	}
-	if i < len(b) && b[i] == '.' {
-		i++
-		first = i
-		for i < len(b) && b[i]-'0' < 10 {
-			n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
-			i++
-		}
-		if i == first {
-			s.i = i
-			return n, s.fail("a digit")
-		}
-		n.exponent = first - i
-		n.digits += i - first
-	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		i++
-		minus := i < len(b) && b[i] == '-'
-		if i < len(b) && (b[i] == '-' || b[i] == '+') {
-			i++
-		}
-		first = i
-		e := 0
-		for i < len(b) && b[i]-'0' < 10 {
-			e = min(e*10+int(b[i]-'0'), 1<<20)
-			i++
-		}
-		if i == first {
-			s.i = i
-			return n, s.fail("a digit")
-		}
-		if minus {
-			e = -e
-		}
-		n.exponent += e
-	}
-	s.i = i
-	n.text = b[start:i]
-	return n, true
-}
-
-// product returns mantissa times power; of up to 15 digits it is what float64 rounds to, of up to 19 it is off by two units in the last place at most.
-func (n *numeral) product(most int) (v float64, ok bool) {
-	if n.digits > most || n.exponent < -22 || n.exponent > 22 {
-		return 0, false
-	}
-	v = float64(n.mantissa)
-	if n.exponent < 0 {
-		v /= powers[-n.exponent]
-	} else {
-		v *= powers[n.exponent]
-	}
-	if n.negative {
-		v = -v
-	}
-	return v, true
-}
-
-// number reads a number, rounded as float64 is.
-func (s *scanner) number() (float64, bool) {
-	n, ok := s.numeral()
-	if !ok {
-		return 0, false
-	}
-	if v, ok := n.product(15); ok {
-		return v, true
-	}
-	return s.exactly(&n)
-}
-
-func (s *scanner) exactly(n *numeral) (float64, bool) {
-	v, err := strconv.ParseFloat(string(n.text), 64)
-	if err != nil {
-		s.i -= len(n.text)
-		return 0, s.fail("a number that a float holds")
-	}
-	return v, true
-}
-
-// single reads a number as float32(number()) would be. The 17 digits of a float64 that was a float32 before, as Python writes it, need no exact float64: only
-// where two units of its last place decide how it is rounded, strconv is asked.
-func (s *scanner) single() (float32, bool) {
-	n, ok := s.numeral()
-	if !ok {
-		return 0, false
-	}
-	if v, ok := n.product(19); ok {
-		const cut, half = 1<<29 - 1, 1 << 28 // the bits that a float32 lacks
-		if low := int64(math.Float64bits(v) & cut); n.digits <= 15 || (low < half-2 || low > half+2) && math.Abs(v) > 1e-37 {
-			return float32(v), true
-		}
-	}
-	v, ok := s.exactly(&n)
-	return float32(v), ok
-}
-
-// whole reads a number without fraction.
-func (s *scanner) whole() (int64, bool) {
-	s.next()
-	start := s.i
-	v, ok := s.number()
-	if ok && (v != math.Trunc(v) || math.Abs(v) > 1<<53) {
-		s.i = start
-		return 0, s.fail("a whole number")
-	}
-	return int64(v), ok
 }
 
 // boolean reads true or false.
@@ -509,6 +371,9 @@ func (s *scanner) numbers(c *call, t *tensor, depth int) bool {
 				return false
 			}
 		default:
+			before := len(c.numbers)
+			c.numbers = s.plain(c.numbers)
+			n += int64(len(c.numbers) - before)
 			v, ok := s.single()
 			if !ok {
 				return false

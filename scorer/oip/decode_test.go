@@ -23,17 +23,31 @@ func TestNumber(t *testing.T) {
 		if ok != (err == nil) || ok && math.Float64bits(got) != math.Float64bits(want) {
 			t.Fatalf("%s: %v %v; want %v %v", text, got, ok, want, err)
 		}
-		s = &scanner{b: []byte(text)}
-		if got, ok := s.single(); ok != (err == nil) || ok && math.Float32bits(got) != math.Float32bits(float32(want)) {
-			t.Fatalf("%s: single %v %v; want %v %v", text, got, ok, float32(want), err)
+		narrow, _ := strconv.ParseFloat(text, 32)                                                           // an infinity where it says that it is out of range
+		for _, after := range []string{"", ", 1                                                        "} { // near the end of the text digits are taken one by one
+			s = &scanner{b: []byte(text + after)}
+			if got, ok := s.single(); ok != (err == nil) || ok && (math.Float32bits(got) != math.Float32bits(float32(narrow)) || s.i != len(text)) {
+				t.Fatalf("%s: single %v %v, to %d; want %v %v", text, got, ok, s.i, float32(narrow), err)
+			}
 		}
 	}
 	for _, text := range []string{"0", "-0", "-0.0", "1e22", "1e23", "123456789012345e22", "999999999999999e-22", "1e-23", "0.000000000000000000001", "1e400", "-1e400", "5e-324", "1e-400",
-		"9007199254740993", "123456789012345678901234567890", "1.7976931348623157e308", "0e99999999999999999999", "1e-99999999999999999999"} {
+		"9007199254740993", "16777217", "16777217.0000000000", "16777217.00000000001", "16777216.99999999999", "0.1", "-0.000000000000000001", "3.4028235677973366e38",
+		"340282356779733661637539395458142568447", "12345678", "123456789", "1234567.8901234567", "12345678.12345678", "0.12345678", "0.1234567890123456", "0.123456789012345678",
+		"0.1234567890123456789", "12.345678901234567890", "1e-45", "7.006492321624085e-46", "1.1754942807573643e-38", "123456789012345678901234567890", "1.7976931348623157e308", "0e99999999999999999999", "1e-99999999999999999999"} {
 		check(text)
 	}
 	for range 200_000 {
-		switch rng.IntN(5) {
+		switch rng.IntN(7) {
+		case 5: // as text of a float32 that is exact, with the middle to the next, and just beside it
+			f := math.Float32frombits(0x3f800000 + rng.Uint32N(10<<23))
+			middle := strconv.FormatFloat((float64(f)+float64(math.Nextafter32(f, 1e9)))/2, 'f', -1, 64)
+			check(middle)
+			if strings.Contains(middle, ".") {
+				check(middle + "0000000001"[rng.IntN(10):])
+			}
+		case 6:
+			check(strconv.FormatFloat(float64(rng.Uint64()>>rng.UintN(64)), 'f', 0, 64) + "." + strconv.FormatUint(rng.Uint64()>>rng.UintN(64), 10))
 		case 4: // beside the middle between two float32
 			middle := uint64(rng.Uint32())<<29&^(1<<62) | 1<<28
 			check(strconv.FormatFloat(math.Float64frombits(middle+uint64(rng.IntN(7))-3), 'g', 17, 64))
@@ -116,7 +130,8 @@ func reference(js []byte) (*call, error) {
 					if err := json.Unmarshal(e, &v); err != nil {
 						return err
 					}
-					t.numbers = append(t.numbers, float32(v))
+					narrow, _ := strconv.ParseFloat(string(e), 32)
+					t.numbers = append(t.numbers, float32(narrow))
 				} else {
 					t.strange = "strange"
 				}
@@ -156,6 +171,8 @@ func FuzzRequest(f *testing.F) {
 		`{"inputs":[{"name":"window","shape":[4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}0123456789abcdef`,
 		`{"inputs":[{"data":["a",true,null,{}]}]}`, `{"inputs":[{"data":[[1],2,[[3]]]}]}`, `{"a\u0062":"\ud83d\ude00"}`, `[]`, `{"id":null}`, "{\"id\":\"\xff\"}",
 		`{"inputs":[{"data":[` + strings.Repeat("0.10000000149011612,", 30) + `1e22]}]}`,
+		`{"inputs":[{"data":[[` + strings.Repeat("-0.84147096, 12.5,3,", 9) + `"x",7,[16777217.00000000001]],[0.5,-01,1e2,1.,.5]]}],"more":"                                "}`,
+		`{"inputs":[{"data":[[` + strings.Repeat("-0.84147096, 12.5,3,\n1e3 ,", 9) + `7],[1,2],[0.5,3]]}],"more":"                                "}`,
 	} {
 		f.Add([]byte(seed), len(seed))
 	}
@@ -192,14 +209,14 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("%q: %q; want %q", js, a.strange, b.strange)
 			}
 			if a.name != b.name && !strings.Contains(b.name, "\ufffd") || a.datatype != b.datatype && !strings.Contains(b.datatype, "\ufffd") ||
-				fmt.Sprint(a.shape) != fmt.Sprint(b.shape) || !bytes.Equal(bits(a.numbers), bits(b.numbers)) {
+				fmt.Sprint(a.shape) != fmt.Sprint(b.shape) || !bytes.Equal(bytesIn(a.numbers), bytesIn(b.numbers)) {
 				t.Fatalf("%q: %+v; want %+v", js, a, b)
 			}
 		}
 	})
 }
 
-func bits(v []float32) []byte {
+func bytesIn(v []float32) []byte {
 	if len(v) == 0 {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 
 // ServeHTTP answers what is asked below /v2, with JSON always; errors are {"error": "…"}.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore
 	way, ok := strings.CutPrefix(r.URL.Path, "/v2")
 	if !ok || way != "" && way[0] != '/' {
 		fail(w, unknown("there is nothing at %s", r.URL.Path))
@@ -188,7 +188,8 @@ func (s *Server) postInfer(w http.ResponseWriter, r *http.Request, name, version
 	write(w, r, http.StatusOK, c.answer)
 }
 
-var typeJSON, typeBinary = []string{"application/json"}, []string{"application/octet-stream"}
+// Headers' values that never change; nobody adds to them.
+var typeJSON, typeBinary, noStore = []string{"application/json"}, []string{"application/octet-stream"}, []string{"no-store"}
 
 func (s *Server) inferREST(r *http.Request, m *model.Model, c *call) *fault {
 	body, f := c.readBody(r, int64(s.cfg.MaxRequest))
