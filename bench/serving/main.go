@@ -76,11 +76,17 @@ func measure(ctx context.Context, requests, rounds, clients, windows int, lib st
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("%d windows of %dx%d a request, GRU %dx%d, %d clients, %d requests a turn, %d rounds, %d cores, load %.14s\n\n", windows, length, width, layers, hidden,
 		clients, requests, rounds, runtime.NumCPU(), load)
-	fmt.Println("| way | andon, CPU µs a request | MLServer | of it | requests/s, andon and MLServer |\n|---|---|---|---|---|")
+	fmt.Println("| way | andon, CPU µs a request (least to most) | MLServer | of it, each round | requests/s, andon and MLServer |\n|---|---|---|---|---|")
+	var refusals []string
 	for _, w := range ways {
+		servers := []*server{ours, theirs}
+		if err := w.send(ctx, theirs, 1, windows); err != nil && w.mayRefuse {
+			servers = servers[:1]
+			refusals = append(refusals, fmt.Sprintf("MLServer does not take %s: %v", w.name, err))
+		}
 		var cpu, pace [2][]float64
 		for round := range rounds + 1 {
-			for i, s := range []*server{ours, theirs} {
+			for i, s := range servers {
 				n := requests
 				if round == 0 {
 					n = max(50, requests/20) // warms both up
@@ -94,10 +100,25 @@ func measure(ctx context.Context, requests, rounds, clients, windows int, lib st
 				}
 			}
 		}
-		a, m := median(cpu[0]), median(cpu[1])
-		fmt.Printf("| %s | %.0f | %.0f | %.1f %% (1/%.1f) | %.0f, %.0f |\n", w.name, a, m, 100*a/m, m/a, median(pace[0]), median(pace[1]))
+		if len(servers) == 1 {
+			fmt.Printf("| %s | %s | - | - | %.0f |\n", w.name, spread("%.0f", cpu[0]), median(pace[0]))
+			continue
+		}
+		var ratio []float64
+		for i := range cpu[0] {
+			ratio = append(ratio, cpu[1][i]/cpu[0][i])
+		}
+		fmt.Printf("| %s | %s | %s | 1/%s | %.0f, %.0f |\n", w.name, spread("%.0f", cpu[0]), spread("%.0f", cpu[1]), spread("%.1f", ratio), median(pace[0]), median(pace[1]))
+	}
+	for _, r := range refusals {
+		fmt.Println("\n" + r)
 	}
 	return nil
+}
+
+// spread tells the median of values, and the least and the most.
+func spread(format string, v []float64) string {
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", median(v), slices.Min(v), slices.Max(v))
 }
 
 // turn sends n requests and returns the server's CPU microseconds a request and the requests a second.

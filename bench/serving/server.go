@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"andon/console"
 	"andon/event"
@@ -74,9 +75,8 @@ func (s *server) stop() {
 	}
 }
 
-// cpu returns the processor time of the process and its children so far, in nanoseconds. Each tick of /proc is 10 ms.
-func (s *server) cpu() int64 {
-	var ticks int64
+// cpu returns the processor time of the process and its children so far, in nanoseconds: the kernel's own count (clock_getcpuclockid), not the 10 ms ticks of /proc.
+func (s *server) cpu() (ns int64) {
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range all {
 		text, err := os.ReadFile(name)
@@ -87,12 +87,14 @@ func (s *server) cpu() int64 {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 		parent, _ := strconv.Atoi(f[1])
 		if pid == s.cmd.Process.Pid || parent == s.cmd.Process.Pid {
-			user, _ := strconv.ParseInt(f[11], 10, 64)
-			system, _ := strconv.ParseInt(f[12], 10, 64)
-			ticks += user + system
+			const ofProcess = 2 // CPUCLOCK_SCHED of the kernel's posix-timers.h
+			var t unix.Timespec
+			if unix.ClockGettime(int32(^pid<<3|ofProcess), &t) == nil { // else it has just ended
+				ns += t.Nano()
+			}
 		}
 	}
-	return ticks * 1e7
+	return ns
 }
 
 // startOurs starts this program as the server.
