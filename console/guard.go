@@ -8,20 +8,38 @@ import (
 	"strings"
 )
 
+// security are the headers of every answer, with their keys as net/http writes them, so that setting them makes no garbage.
+var security = func() (list []header) {
+	for _, h := range [][2]string{
+		// uPlot and Preact set styles through the object model, which this policy allows; style attributes in markup it does not.
+		{"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		{"X-Content-Type-Options", "nosniff"},
+		{"X-Frame-Options", "DENY"},
+		{"Referrer-Policy", "no-referrer"},
+		{"Cross-Origin-Opener-Policy", "same-origin"},
+		{"Cross-Origin-Resource-Policy", "same-origin"},
+		{"Permissions-Policy", "camera=(), microphone=(), geolocation=()"},
+	} {
+		list = append(list, header{http.CanonicalHeaderKey(h[0]), h[1:]})
+	}
+	return list
+}()
+
+// header is one that never changes.
+type header struct {
+	key    string
+	values []string
+}
+
 // guard sets the security headers and refuses requests that a foreign page could make a browser send.
 func (c *Console) guard(next http.Handler, addr string) http.Handler {
 	hosts := allowedHosts(addr, c.cfg.Hosts)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// uPlot and Preact set styles through the object model, which this policy allows; style attributes in markup it does not.
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		for i := range security {
+			h[security[i].key] = security[i].values[:1:1] // shared: who adds to one of them gets memory of his own
+		}
 		// A page of another site can have its own name resolve to this address; the name in the request gives it away.
 		if len(hosts) > 0 && !slices.Contains(hosts, hostname(r.Host)) {
 			fail(w, http.StatusMisdirectedRequest, codeBadRequest, "this server is not called "+hostname(r.Host)+"; add the name to console.hosts")
