@@ -35,14 +35,14 @@ func (g *Graph) Embed(file []byte, prefix string, inputs map[string]string) erro
 		return prefix + name
 	})
 	g.ir = max(IRVersion, facts.IR)
-	return each(file, func(n protowire.Number, v []byte, _ uint64) error {
+	return Each(file, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case modelOpset:
 			g.opsets = append(g.opsets, v)
 		case modelFunctions:
 			g.functions = append(g.functions, v)
 		case modelGraph:
-			return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+			return Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 				switch n {
 				case graphNode:
 					b, err := r.node(v)

@@ -48,7 +48,7 @@ func Inspect(file []byte) (*Facts, error) {
 		return nil, errors.New("onnx: the file is empty")
 	}
 	graphs, version := 0, ""
-	err := each(file, func(n protowire.Number, v []byte, x uint64) error {
+	err := Each(file, func(n protowire.Number, v []byte, x uint64) error {
 		switch n {
 		case modelIR:
 			f.IR = int64(x)
@@ -58,7 +58,7 @@ func Inspect(file []byte) (*Facts, error) {
 			version = string(v)
 		case modelOpset:
 			domain, set := "", int64(0)
-			err := each(v, func(n protowire.Number, v []byte, x uint64) error {
+			err := Each(v, func(n protowire.Number, v []byte, x uint64) error {
 				switch n {
 				case opsetDomain:
 					domain = plainDomain(string(v))
@@ -106,7 +106,7 @@ func (f *Facts) graph(b []byte, depth int) error {
 	}
 	constants := map[string]bool{}
 	var inputs, outputs []string
-	err := each(b, func(n protowire.Number, v []byte, _ uint64) error {
+	err := Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case graphNode:
 			return f.node(v, depth)
@@ -115,7 +115,7 @@ func (f *Facts) graph(b []byte, depth int) error {
 			constants[name] = true
 			return err
 		case graphSparse:
-			return each(v, func(_ protowire.Number, v []byte, _ uint64) error {
+			return Each(v, func(_ protowire.Number, v []byte, _ uint64) error {
 				if v == nil {
 					return nil
 				}
@@ -125,7 +125,7 @@ func (f *Facts) graph(b []byte, depth int) error {
 			})
 		case graphInput, graphOutput:
 			name := ""
-			err := each(v, func(m protowire.Number, v []byte, _ uint64) error {
+			err := Each(v, func(m protowire.Number, v []byte, _ uint64) error {
 				if m == valueName {
 					name = string(v)
 				}
@@ -149,14 +149,14 @@ func (f *Facts) graph(b []byte, depth int) error {
 
 func (f *Facts) node(b []byte, depth int) error {
 	var op Op
-	err := each(b, func(n protowire.Number, v []byte, _ uint64) error {
+	err := Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case nodeOp:
 			op.Name = string(v)
 		case nodeDomain:
 			op.Domain = plainDomain(string(v))
 		case nodeAttr:
-			return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+			return Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 				switch n {
 				case attrTensor, attrTensors:
 					_, err := f.tensor(v)
@@ -176,7 +176,7 @@ func (f *Facts) node(b []byte, depth int) error {
 
 func (f *Facts) tensor(b []byte) (name string, err error) {
 	external := false
-	err = each(b, func(n protowire.Number, v []byte, x uint64) error {
+	err = Each(b, func(n protowire.Number, v []byte, x uint64) error {
 		switch n {
 		case tensorName:
 			name = string(v)
@@ -195,7 +195,7 @@ func (f *Facts) tensor(b []byte) (name string, err error) {
 
 func (f *Facts) function(b []byte) error {
 	var op Op
-	err := each(b, func(n protowire.Number, v []byte, _ uint64) error {
+	err := Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case functionName:
 			op.Name = string(v)
@@ -218,8 +218,8 @@ func plainDomain(s string) string {
 	return s
 }
 
-// each calls f for every field of a message: v is set for a length-delimited field (never nil), x for a number.
-func each(b []byte, f func(n protowire.Number, v []byte, x uint64) error) error {
+// Each calls f for every field of a protobuf message: v is set for a length-delimited field (never nil), x for a number; other kinds are passed over.
+func Each(b []byte, f func(n protowire.Number, v []byte, x uint64) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {

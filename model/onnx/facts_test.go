@@ -74,14 +74,14 @@ func TestEmbed(t *testing.T) {
 	var names []string
 	var walk func(b []byte)
 	walk = func(b []byte) {
-		_ = each(b, func(n protowire.Number, v []byte, _ uint64) error {
+		_ = Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 			if n == graphNode {
-				return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+				return Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 					switch n {
 					case nodeInput, nodeOutput:
 						names = append(names, string(v))
 					case nodeAttr:
-						return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+						return Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 							if n == attrGraph {
 								walk(v)
 							}
@@ -94,7 +94,7 @@ func TestEmbed(t *testing.T) {
 			return nil
 		})
 	}
-	_ = each(g.Model(), func(n protowire.Number, v []byte, _ uint64) error {
+	_ = Each(g.Model(), func(n protowire.Number, v []byte, _ uint64) error {
 		if n == modelGraph {
 			walk(v)
 		}

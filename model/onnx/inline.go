@@ -59,23 +59,12 @@ func (i *inliner) graph(b []byte, depth int) ([]byte, error) {
 // tensor replaces external_data by raw_data; both hold the elements as little-endian bytes.
 func (i *inliner) tensor(b []byte) ([]byte, error) {
 	outside, name := map[string]string{}, ""
-	err := each(b, func(n protowire.Number, v []byte, _ uint64) error {
+	err := Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case tensorName:
 			name = string(v)
 		case tensorExternal:
-			var key, value string
-			err := each(v, func(n protowire.Number, v []byte, _ uint64) error {
-				switch n {
-				case entryKey:
-					key = string(v)
-				case entryValue:
-					value = string(v)
-				}
-				return nil
-			})
-			outside[key] = value
-			return err
+			return entry(v, outside)
 		}
 		return nil
 	})

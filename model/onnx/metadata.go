@@ -38,18 +38,7 @@ func Metadata(file []byte) (map[string]string, error) {
 		if n != modelMetadataProps {
 			return nil
 		}
-		var key, value string
-		err := fields(v, func(n protowire.Number, v []byte) error {
-			switch n {
-			case entryKey:
-				key = string(v)
-			case entryValue:
-				value = string(v)
-			}
-			return nil
-		})
-		props[key] = value
-		return err
+		return entry(v, props)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("onnx: not an ONNX file: %w", err)
@@ -59,27 +48,26 @@ func Metadata(file []byte) (map[string]string, error) {
 
 // fields calls f for every length-delimited field of a message and skips the others.
 func fields(b []byte, f func(n protowire.Number, v []byte) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
+	return Each(b, func(n protowire.Number, v []byte, _ uint64) error {
+		if v == nil {
+			return nil
 		}
-		b = b[n:]
-		if typ != protowire.BytesType {
-			if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
-				return protowire.ParseError(n)
-			}
-			b = b[n:]
-			continue
+		return f(n, v)
+	})
+}
+
+// entry reads a pair of texts into a map.
+func entry(b []byte, into map[string]string) error {
+	var key, value string
+	err := fields(b, func(n protowire.Number, v []byte) error {
+		switch n {
+		case entryKey:
+			key = string(v)
+		case entryValue:
+			value = string(v)
 		}
-		v, n := protowire.ConsumeBytes(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if err := f(num, v); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
+		return nil
+	})
+	into[key] = value
+	return err
 }

@@ -42,7 +42,7 @@ func typeName(t onnx.Type) string {
 // Signature returns the inputs and outputs that an ONNX file declares, in its order, without loading it; weights are not inputs. Needs no Open.
 func Signature(file []byte) (inputs, outputs []Port, err error) {
 	graph := []byte(nil)
-	err = each(file, func(n protowire.Number, v []byte, _ uint64) error {
+	err = onnx.Each(file, func(n protowire.Number, v []byte, _ uint64) error {
 		if n == 7 { // ModelProto.graph
 			graph = v
 		}
@@ -53,10 +53,10 @@ func Signature(file []byte) (inputs, outputs []Port, err error) {
 	}
 	weights := map[string]bool{}
 	if err == nil {
-		err = each(graph, func(n protowire.Number, v []byte, _ uint64) error {
+		err = onnx.Each(graph, func(n protowire.Number, v []byte, _ uint64) error {
 			switch n { // of GraphProto
 			case 5:
-				return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+				return onnx.Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 					if n == 8 { // TensorProto.name
 						weights[string(v)] = true
 					}
@@ -90,24 +90,24 @@ func Signature(file []byte) (inputs, outputs []Port, err error) {
 
 // port reads a ValueInfoProto.
 func port(b []byte) (p Port, err error) {
-	err = each(b, func(n protowire.Number, v []byte, _ uint64) error {
+	err = onnx.Each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		switch n {
 		case 1:
 			p.Name = string(v)
 		case 2: // TypeProto
-			return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+			return onnx.Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 				if n != 1 { // TypeProto.tensor_type
 					return nil
 				}
-				return each(v, func(n protowire.Number, v []byte, x uint64) error {
+				return onnx.Each(v, func(n protowire.Number, v []byte, x uint64) error {
 					switch n {
 					case 1:
 						p.Type = onnx.Type(x)
 					case 2: // TensorShapeProto
 						p.Shape = []int64{}
-						return each(v, func(n protowire.Number, v []byte, _ uint64) error {
+						return onnx.Each(v, func(n protowire.Number, v []byte, _ uint64) error {
 							d := int64(-1)
-							err := each(v, func(n protowire.Number, _ []byte, x uint64) error {
+							err := onnx.Each(v, func(n protowire.Number, _ []byte, x uint64) error {
 								if n == 1 {
 									d = int64(x)
 								}
@@ -126,36 +126,4 @@ func port(b []byte) (p Port, err error) {
 		return nil
 	})
 	return p, err
-}
-
-// each calls f for every field of a protobuf message: v is set for a length-delimited field, x for a number.
-func each(b []byte, f func(n protowire.Number, v []byte, x uint64) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		var v []byte
-		var x uint64
-		switch typ {
-		case protowire.BytesType:
-			v, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			x, n = protowire.ConsumeVarint(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		if typ != protowire.BytesType && typ != protowire.VarintType {
-			continue
-		}
-		if err := f(num, v, x); err != nil {
-			return err
-		}
-	}
-	return nil
 }
