@@ -53,10 +53,5 @@ func (d *CUSUM) AppendState(dst []byte) []byte { return begin(dst, 'c', d.cfg, d
 // Restore goes on from a state.
 func (d *CUSUM) Restore(state []byte) error {
 	d.Reset()
-	var s cusum
-	if err := done(end(state, 'c', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'c', d.cfg, &d.s)
 }

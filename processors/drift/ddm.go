@@ -68,10 +68,5 @@ func (d *DDM) AppendState(dst []byte) []byte { return begin(dst, 'd', d.cfg, d.s
 // Restore goes on from a state.
 func (d *DDM) Restore(state []byte) error {
 	d.Reset()
-	var s ddm
-	if err := done(end(state, 'd', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'd', d.cfg, &d.s)
 }

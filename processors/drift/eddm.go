@@ -85,10 +85,5 @@ func (d *EDDM) AppendState(dst []byte) []byte { return begin(dst, 'e', d.cfg, d.
 // Restore goes on from a state.
 func (d *EDDM) Restore(state []byte) error {
 	d.Reset()
-	var s eddm
-	if err := done(end(state, 'e', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'e', d.cfg, &d.s)
 }

@@ -87,10 +87,5 @@ func (d *HDDMA) AppendState(dst []byte) []byte { return begin(dst, 'a', d.cfg, d
 // Restore goes on from a state.
 func (d *HDDMA) Restore(state []byte) error {
 	d.Reset()
-	var s hddma
-	if err := done(end(state, 'a', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'a', d.cfg, &d.s)
 }

@@ -110,10 +110,5 @@ func (d *HDDMW) AppendState(dst []byte) []byte { return begin(dst, 'w', d.cfg, d
 // Restore goes on from a state.
 func (d *HDDMW) Restore(state []byte) error {
 	d.Reset()
-	var s hddmw
-	if err := done(end(state, 'w', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'w', d.cfg, &d.s)
 }

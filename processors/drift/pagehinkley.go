@@ -81,10 +81,5 @@ func (d *PageHinkley) AppendState(dst []byte) []byte { return begin(dst, 'p', d.
 // Restore goes on from a state.
 func (d *PageHinkley) Restore(state []byte) error {
 	d.Reset()
-	var s pageHinkley
-	if err := done(end(state, 'p', d.cfg, &s)); err != nil {
-		return err
-	}
-	d.s = s
-	return nil
+	return restore(state, 'p', d.cfg, &d.s)
 }

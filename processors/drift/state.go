@@ -74,3 +74,13 @@ func done(rest []byte, err error) error {
 	}
 	return err
 }
+
+// restore reads a state that is nothing but settings and a fixed part; after an error the fixed part is as before.
+func restore[S comparable, T any](state []byte, letter byte, settings S, fixed *T) error {
+	var t T
+	if err := done(end(state, letter, settings, &t)); err != nil {
+		return err
+	}
+	*fixed = t
+	return nil
+}
