@@ -35,11 +35,9 @@ func (c *cameraCommand) Run(t *talk) error {
 	if err != nil {
 		return err
 	}
-	at := cfg.Kafka
-	if len(c.Kafka) > 0 {
-		at.Brokers = c.Kafka
-	} else if a, err := readAddresses(cfg.Data); err == nil {
-		at.Brokers = []string{a.Kafka}
+	at, err := cfg.target(c.Kafka)
+	if err != nil {
+		return err
 	}
 	own := cfg.embeddedBroker() && len(c.Kafka) == 0
 	return sendFrames(t, video.Feed{Source: video.Source{Input: c.URL, FPS: c.FPS, Limit: c.MaxMessage}, Camera: c.Camera, Topic: c.Topic}, at, own || at.CreateTopics, newLogger(cfg.Log, t.err))
@@ -49,9 +47,6 @@ func (c *cameraCommand) Run(t *talk) error {
 func sendFrames(t *talk, feed video.Feed, at ingest.Config, makeTopic bool, log *slog.Logger) error {
 	if feed.Topic == "" {
 		feed.Topic = video.DefaultTopic
-	}
-	if len(at.Brokers) == 0 {
-		return usage(fmt.Errorf("name the brokers with --kafka, or the data folder of a running appliance with --data"))
 	}
 	f, err := video.New(feed, video.Surroundings{Brokers: at.Brokers, Security: security(at), Progress: func(p video.Progress) {
 		fmt.Fprintf(t.err, "camera %s: %d frames, %d bytes, captured %s, %.1f frames/s, %d dropped, %d too large, %d reconnects\n", p.Camera, p.Sent, p.Bytes,

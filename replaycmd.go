@@ -73,14 +73,9 @@ func (c *replayCommand) Run(t *talk) error {
 	if err != nil {
 		return err
 	}
-	at := cfg.Kafka
-	if len(c.Kafka) > 0 {
-		at.Brokers = c.Kafka
-	} else if a, err := readAddresses(cfg.Data); err == nil {
-		at.Brokers = []string{a.Kafka}
-	}
-	if len(at.Brokers) == 0 {
-		return usage(fmt.Errorf("name the brokers with --kafka, or the data folder of a running appliance with --data"))
+	at, err := cfg.target(c.Kafka)
+	if err != nil {
+		return err
 	}
 	log := newLogger(cfg.Log, t.err)
 	if c.Video != "" {
@@ -181,4 +176,18 @@ func startDemo(team *crew, cfg *Config, at ingest.Config, log *slog.Logger) erro
 		})
 	}
 	return nil
+}
+
+// target returns the cluster that a command sends to: the brokers that were named, those of the running appliance, or the configuration's.
+func (c *Config) target(named []string) (ingest.Config, error) {
+	at := c.Kafka
+	if len(named) > 0 {
+		at.Brokers = named
+	} else if a, err := readAddresses(c.Data); err == nil {
+		at.Brokers = []string{a.Kafka}
+	}
+	if len(at.Brokers) == 0 {
+		return at, usage(fmt.Errorf("name the brokers with --kafka, or the data folder of a running appliance with --data"))
+	}
+	return at, nil
 }
