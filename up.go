@@ -190,9 +190,6 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	asked := oip.New(cfg.Inference, oip.Deps{ // what gives it to others
 		Judge: judge, Models: models, Pipelines: cfg.pipelineNames(), Ready: status.ready, Version: version,
 	}, room("inference"), metrics)
-	for _, err := range asked.Load(ctx) { // now, so that nobody's first window waits for it
-		log.Warn("a live model cannot be loaded", "error", err)
-	}
 	screen.Models(asked, asked.ServeRPC)
 	warm(ctx, cfg, models, judge, room("scorer"))
 	status.models = models

@@ -250,18 +250,6 @@ func (s *Server) control(ctx context.Context, name string, load bool, parameters
 	return f
 }
 
-// Load makes the live version of every pipeline ready, so that the first call finds it warm, and returns what could not be loaded.
-func (s *Server) Load(ctx context.Context) (faults []error) {
-	for _, name := range s.catalog.names() {
-		if m := s.catalog.models.Live(name); m != nil {
-			if err := s.judge.Load(ctx, m); err != nil {
-				faults = append(faults, err)
-			}
-		}
-	}
-	return faults
-}
-
 // modelStats is a version's statistics as the extension has them.
 type modelStats struct {
 	Name       string         `json:"name"`
