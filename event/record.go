@@ -89,6 +89,7 @@ type Batch struct {
 	Received int64
 	Rows     []Row
 	Labels   []Label
+	Frames   []Frame
 	Rejects  []DeadLetter
 	// Bytes is the size of the records the batch was made from.
 	Bytes int
@@ -100,7 +101,7 @@ type Batch struct {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	*b = Batch{Rows: b.Rows[:0], Labels: b.Labels[:0], Rejects: b.Rejects[:0], arena: b.arena[:0]}
+	*b = Batch{Rows: b.Rows[:0], Labels: b.Labels[:0], Frames: b.Frames[:0], Rejects: b.Rejects[:0], arena: b.arena[:0]}
 }
 
 // Values returns n values, all to be set by the caller, that live as long as the batch's content.

@@ -52,18 +52,33 @@ const (
 	ReasonRefused   = "refused"   // refused by ClickHouse
 )
 
-// Label is the truth about an asset, told after the fact.
+// Label is the truth about an asset or a frame, told after the fact. Of labels with one pipeline, asset, time, kind and box the one that was told last counts.
 type Label struct {
 	Position
 	Pipeline string
-	Asset    string
-	// Time is when it happened, in event time, Unix nanoseconds.
-	Time int64
-	// Kind says what happened: KindFailure, or any word a task knows.
+	// Asset is the machine or camera.
+	Asset string
+	// Time is when it happened, in event time, Unix nanoseconds; for a frame, when it was captured. Until ends what lasted; 0 for what did not.
+	Time, Until int64
+	// Kind says what happened: KindFailure, KindMissed, or any word a task knows, as the class of a frame.
 	Kind string
 	// Value is for kinds that carry a number; NaN otherwise.
 	Value float64
+	// Box is where in the frame it is; the zero Box is the whole of it. Only its corners are used.
+	Box Box
+	// Of is the position of the record whose score it speaks of, as Position.String writes it; empty where asset and time say enough.
+	Of string
+	// Weight is how much it counts in training; 0 is 1. Golden tells that every model to come is examined on it.
+	Weight float64
+	Golden bool
+	// Withdrawn takes back what was told of the same pipeline, asset, time, kind and box.
+	Withdrawn bool
+	// Who told it, and Note why, for people.
+	Who, Note string
 }
 
-// KindFailure marks the end of an asset's life.
-const KindFailure = "failure"
+// KindFailure marks the end of an asset's life; KindMissed what the model should have seen and did not.
+const (
+	KindFailure = "failure"
+	KindMissed  = "missed"
+)

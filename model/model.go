@@ -24,6 +24,9 @@ const (
 	Anomaly Task = "anomaly"
 	// Score: value and risk are what the file gives, risk between 0 and 1; how to train one is not our knowledge.
 	Score Task = "score"
+	// Classification says what a frame shows, Detection where in it; both are of pictures and have no recipe of windows.
+	Classification Task = "classification"
+	Detection      Task = "detection"
 )
 
 // The names of the tensors of a scoring model: Input is float32 [batch, length, channels]; Value and Risk are float32 [batch, 1].
@@ -37,7 +40,10 @@ const (
 type Meta struct {
 	Pipeline string `json:"pipeline"`
 	Task     Task   `json:"task"`
-	Recipe   Recipe `json:"recipe"`
+	// Recipe is of a model of windows; that of one of pictures is empty.
+	Recipe Recipe `json:"recipe"`
+	// Picture is of a model of pictures, nil for one of windows.
+	Picture *Picture `json:"picture,omitempty"`
 	// Unit is the value's unit, for people: "cycles", "sd".
 	Unit string `json:"unit"`
 	// Horizon is the number of grid steps that the risk of a RemainingLife model speaks of.
@@ -81,7 +87,7 @@ const metaKey = "andon.model"
 
 // Seal writes meta into an ONNX file that has no metadata of ours yet, and returns the model.
 func Seal(file []byte, meta Meta) (*Model, error) {
-	if err := meta.Recipe.Validate(); err != nil {
+	if err := meta.takes(); err != nil {
 		return nil, fmt.Errorf("seal model of %s: %w", meta.Pipeline, err)
 	}
 	js, err := json.Marshal(meta)
@@ -105,11 +111,22 @@ func Parse(file []byte) (*Model, error) {
 	if err := json.Unmarshal([]byte(js), &m.Meta); err != nil {
 		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
 	}
-	if err := m.Recipe.Validate(); err != nil {
+	if err := m.takes(); err != nil {
 		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
 	}
 	m.Version = versionOf(file)
 	return m, nil
+}
+
+// takes checks what the model says of its input.
+func (m *Meta) takes() error {
+	if m.Picture != nil {
+		if err := m.Picture.Validate(); err != nil {
+			return fmt.Errorf("picture: %w", err)
+		}
+		return nil
+	}
+	return m.Recipe.Validate()
 }
 
 func versionOf(file []byte) string {
