@@ -9,8 +9,10 @@ type Frame struct {
 	Sequence int64
 	// Width and Height are in pixels.
 	Width, Height int
-	// JPEG is the record's value. It stays valid after Handle and is never written to.
-	JPEG []byte
+	// JPEG is the record's value. It stays valid after Handle and is never written to. It is nil where Reference says under which name the evidence store keeps it: those are
+	// frames that were too large for a record.
+	JPEG      []byte
+	Reference string
 }
 
 // Box is what a model found in a frame, in coordinates of 0 to 1 from the upper left corner.

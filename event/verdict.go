@@ -50,6 +50,7 @@ const (
 	ReasonFuture    = "future"    // event time too far ahead of the record's own timestamp
 	ReasonAncient   = "ancient"   // event time before the earliest the pipeline accepts
 	ReasonRefused   = "refused"   // refused by ClickHouse
+	ReasonBroken    = "broken"    // a frame whose JPEG cannot be decoded; it has a Sight, too
 )
 
 // Label is the truth about an asset or a frame, told after the fact. Of labels with one pipeline, asset, time, kind and box the one that was told last counts.

@@ -105,6 +105,7 @@ func (s *session) openPartition(ctx context.Context, id int32, start, end int64)
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &partition{topic: at.Topic, id: id, pipeline: in.pipeline, member: member, log: s.log, metrics: in.metrics, most: in.cfg.BatchRecords,
 		finish: make(chan struct{}), cancel: cancel, done: make(chan struct{})}
+	p.gathers = in.source.Shape == decode.ShapeFrame // the line scores the newest frames of what waits
 	p.record.Position = at
 	topicPart := map[string][]int32{at.Topic: {id}}
 	// A sixteenth of the budget: one partition whose handler hangs leaves room for the others.

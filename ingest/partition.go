@@ -28,7 +28,8 @@ type partition struct {
 	log      *slog.Logger
 	metrics  *Metrics
 	lag      prometheus.Gauge
-	most     int // records a batch
+	most     int  // records a batch
+	gathers  bool // all that waits is handed on at once
 	// committed is the group's commit at the assignment: below it, records are read to rebuild state only.
 	committed int64
 	// until is where the partition ends for us, and reached tells that all before it is handled and flushed.
@@ -94,7 +95,11 @@ func (p *partition) work(ctx context.Context) error {
 			return ctx.Err()
 		default:
 		}
-		if piece, ok := p.queue.pop(); ok {
+		take := p.queue.pop
+		if p.gathers {
+			take = p.queue.gather
+		}
+		if piece, ok := take(); ok {
 			err := p.handle(ctx, piece)
 			p.queue.handled(piece)
 			if err != nil {

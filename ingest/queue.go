@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -68,6 +69,33 @@ func (q *queue) pop() (piece, bool) {
 	q.pieces[0] = piece{}
 	q.pieces = q.pieces[1:]
 	return p, true
+}
+
+// gather takes all pieces that wait, as one: who may leave out what is old must see what is new. handled must follow.
+func (q *queue) gather() (piece, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.pieces) == 0 {
+		return piece{}, false
+	}
+	all, n := q.pieces[0], 1
+	if all.none {
+		q.pieces = q.pieces[1:]
+		return all, true
+	}
+	for _, p := range q.pieces[1:] {
+		if p.none {
+			break
+		}
+		if n == 1 {
+			all.records = slices.Clip(all.records) // the client's slice stays as it is
+		}
+		all.records, all.cost, all.end, all.received = append(all.records, p.records...), all.cost+p.cost, p.end, p.received
+		n++
+	}
+	clear(q.pieces[:n])
+	q.pieces = q.pieces[n:]
+	return all, true
 }
 
 // handled gives back what a popped piece took.

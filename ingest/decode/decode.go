@@ -41,6 +41,8 @@ func New(s Spec) (Decoder, error) {
 		return newWide(s), nil
 	case ShapeNarrow:
 		return newNarrow(s), nil
+	case ShapeFrame:
+		return newFrame(s), nil
 	default: // Validate lets no other shape pass
 		return newLabels(s), nil
 	}
@@ -56,8 +58,7 @@ type head struct {
 	assetField string
 	timeField  string
 	unit       string
-	ahead      int64
-	earliest   int64
+	times      timeBounds
 }
 
 // Places to take a value from that are not fields.
@@ -67,7 +68,7 @@ const (
 )
 
 func newHead(s Spec) head {
-	h := head{assetField: s.Asset, timeField: s.Time, unit: s.TimeUnit, ahead: int64(s.MaxAhead), earliest: s.Earliest.UnixNano(), asset: fromKey, time: fromRecord}
+	h := head{assetField: s.Asset, timeField: s.Time, unit: s.TimeUnit, times: timesOf(s), asset: fromKey, time: fromRecord}
 	if s.Asset != Key {
 		h.asset = h.want(s.Asset)
 	}
@@ -118,16 +119,28 @@ func (h *head) readTime(r *event.Record, asset string) (int64, error) {
 			return 0, err
 		}
 	}
+	return at, h.times.check(asset, at, r)
+}
+
+func timesOf(s Spec) timeBounds { return timeBounds{int64(s.MaxAhead), s.Earliest.UnixNano()} }
+
+// timeBounds are those of event time.
+type timeBounds struct {
+	ahead    int64
+	earliest int64
+}
+
+func (h timeBounds) check(asset string, at int64, r *event.Record) error {
 	if at < h.earliest {
-		return 0, &Rejection{Reason: event.ReasonAncient, Detail: fmt.Sprintf("asset %s: event time %s is before %s: check the device's clock and time_unit, or set earliest lower",
+		return &Rejection{Reason: event.ReasonAncient, Detail: fmt.Sprintf("asset %s: event time %s is before %s: check the device's clock and time_unit, or set earliest lower",
 			asset, stamp(at), stamp(h.earliest))}
 	}
 	// A record without a timestamp of its own cannot be judged.
 	if r.Time > 0 && at > r.Time && at-r.Time > h.ahead {
-		return 0, &Rejection{Reason: event.ReasonFuture, Detail: fmt.Sprintf("asset %s: event time %s is %s ahead of the record's timestamp %s: check the device's clock, or set max_ahead higher",
+		return &Rejection{Reason: event.ReasonFuture, Detail: fmt.Sprintf("asset %s: event time %s is %s ahead of the record's timestamp %s: check the device's clock, or set max_ahead higher",
 			asset, stamp(at), time.Duration(at-r.Time), stamp(r.Time))}
 	}
-	return at, nil
+	return nil
 }
 
 func (h *head) fieldTime(v *value) (int64, error) {

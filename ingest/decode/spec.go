@@ -15,6 +15,7 @@ const (
 	ShapeWide   = "wide"   // one object a record: asset, time and a number a signal
 	ShapeNarrow = "narrow" // one object a record: asset, time, the signal's name and its value
 	ShapeLabels = "labels" // what happened to an asset: pipeline, asset, time, label and perhaps a value
+	ShapeFrame  = "frame"  // one JPEG a record, with its camera, instant and size in headers; see ingest/video
 )
 
 // Names that stand for a part of the record instead of a field.
@@ -103,12 +104,12 @@ func (s Spec) Validate() error {
 		if len(s.Signals) == 0 {
 			fault("signals: name at least one")
 		}
-	case ShapeLabels:
+	case ShapeLabels, ShapeFrame:
 		if len(s.Signals) > 0 || len(s.Fields) > 0 {
-			fault("signals, fields: the shape %s has none", ShapeLabels)
+			fault("signals, fields: the shape %s has none", s.Shape)
 		}
 	default:
-		fault("shape: %q is not one of %s, %s, %s", s.Shape, ShapeWide, ShapeNarrow, ShapeLabels)
+		fault("shape: %q is not one of %s, %s, %s, %s", s.Shape, ShapeWide, ShapeNarrow, ShapeLabels, ShapeFrame)
 	}
 	if _, ok := unitForm[s.TimeUnit]; !ok {
 		fault("time_unit: %q is not one of rfc3339, s, ms, us, ns", s.TimeUnit)

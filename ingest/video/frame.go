@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"andon/event"
 )
@@ -21,12 +22,16 @@ const (
 	HeaderWidth       = "andon.width"    // pixels
 	HeaderHeight      = "andon.height"   // pixels
 	HeaderContentType = "content-type"   // ContentType
+	HeaderReference   = "andon.evidence" // of a frame that is too large for a record: where the evidence store keeps it; the value is empty then
 
 	ContentType = "image/jpeg"
 )
 
-// maxCamera bounds a camera's name; it is a key in every table.
-const maxCamera = 255
+// maxCamera bounds a camera's name; it is a key in every table. maxReference bounds that of a kept picture.
+const (
+	maxCamera    = 255
+	maxReference = 1024
+)
 
 // Frame is one picture of one camera.
 type Frame struct {
@@ -37,12 +42,14 @@ type Frame struct {
 	Sequence int64
 	// Width and Height are the JPEG's own, in pixels.
 	Width, Height int
-	// JPEG is the picture, as it lies in the record's value.
+	// JPEG is the picture, as it lies in the record's value; nil where Reference names it.
 	JPEG []byte
+	// Reference is where the evidence store keeps a picture that is too large for a record.
+	Reference string
 }
 
 // Record returns the record of a frame, without a position. The frame's JPEG becomes its value and is not copied. Width and Height are read from the JPEG; where
-// the frame names them they must agree.
+// the frame names them they must agree. With a Reference the record has no value.
 func (f *Frame) Record() (event.Record, error) {
 	if err := checkCamera(f.Camera); err != nil {
 		return event.Record{}, fmt.Errorf("frame: camera: %w", err)
@@ -61,20 +68,24 @@ func (f *Frame) Record() (event.Record, error) {
 		return event.Record{}, fmt.Errorf("frame %d of %s: it is said to be %dx%d, and the JPEG is %dx%d: leave width and height to the JPEG",
 			f.Sequence, f.Camera, f.Width, f.Height, size.Width, size.Height)
 	}
-	return event.Record{Key: []byte(f.Camera), Value: f.JPEG, Headers: []event.Header{
+	r := event.Record{Key: []byte(f.Camera), Value: f.JPEG, Headers: []event.Header{
 		{Key: HeaderCamera, Value: []byte(f.Camera)},
 		{Key: HeaderCaptured, Value: f.Captured.UTC().AppendFormat(nil, time.RFC3339Nano)},
 		{Key: HeaderSequence, Value: strconv.AppendInt(nil, f.Sequence, 10)},
 		{Key: HeaderWidth, Value: strconv.AppendInt(nil, int64(size.Width), 10)},
 		{Key: HeaderHeight, Value: strconv.AppendInt(nil, int64(size.Height), 10)},
 		{Key: HeaderContentType, Value: []byte(ContentType)},
-	}}, nil
+	}}
+	if f.Reference != "" { // the picture itself goes another way
+		r.Value, r.Headers = nil, append(r.Headers, event.Header{Key: HeaderReference, Value: []byte(f.Reference)})
+	}
+	return r, nil
 }
 
 // Parse returns the frame that a record holds; its JPEG is the record's value. The picture is not decoded, but its size is read, so that headers that lie are found.
 // Of a header that is there twice the last counts, as with Kafka's own clients. An error names the header and says what to do.
 func Parse(r *event.Record) (Frame, error) {
-	var camera, captured, sequence, width, height, kind []byte
+	var camera, captured, sequence, width, height, kind, reference []byte
 	for _, h := range r.Headers {
 		switch h.Key {
 		case HeaderCamera:
@@ -89,6 +100,8 @@ func Parse(r *event.Record) (Frame, error) {
 			height = h.Value
 		case HeaderContentType:
 			kind = h.Value
+		case HeaderReference:
+			reference = h.Value
 		}
 	}
 	f := Frame{Camera: string(camera), JPEG: r.Value}
@@ -120,11 +133,21 @@ func Parse(r *event.Record) (Frame, error) {
 	if err != nil {
 		return Frame{}, fmt.Errorf("header %s: %w: send the JPEG's height in pixels", HeaderHeight, err)
 	}
+	f.Width, f.Height = int(w), int(h)
+	if len(reference) > 0 {
+		if len(r.Value) > 0 {
+			return Frame{}, fmt.Errorf("header %s: names a kept picture, and the record has one of %d bytes, too: send one of them", HeaderReference, len(r.Value))
+		}
+		if len(reference) > maxReference || !utf8.Valid(reference) || f.Width == 0 || f.Height == 0 {
+			return Frame{}, fmt.Errorf("header %s: is %s: send the name that the evidence store gave, and the picture's size", HeaderReference, short(reference))
+		}
+		f.JPEG, f.Reference = nil, string(reference)
+		return f, nil
+	}
 	size, err := ReadSize(r.Value)
 	if err != nil {
 		return Frame{}, fmt.Errorf("value: %w", err)
 	}
-	f.Width, f.Height = int(w), int(h)
 	if f.Width != size.Width {
 		return Frame{}, fmt.Errorf("header %s: says %d pixels and the JPEG has %d: send the JPEG's own width", HeaderWidth, f.Width, size.Width)
 	}
