@@ -76,10 +76,16 @@ type Label struct {
 	Withdrawn bool
 	// Who told it, and Note why, for people.
 	Who, Note string
+	// Told is when, by the record's own timestamp, Unix nanoseconds; of labels told at once the later record is the last.
+	Told int64
 }
 
-// KindFailure marks the end of an asset's life; KindMissed what the model should have seen and did not.
+// KindFailure marks the end of an asset's life, KindMissed what the model should have seen and did not, KindAnomaly what was not as it should be. KindNormal and KindClear
+// say that there was nothing: in a stretch of time, and in a frame.
 const (
 	KindFailure = "failure"
 	KindMissed  = "missed"
+	KindAnomaly = "anomaly"
+	KindNormal  = "normal"
+	KindClear   = "clear"
 )
