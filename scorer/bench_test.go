@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -92,6 +93,58 @@ func BenchmarkScore(b *testing.B) {
 			b.ReportMetric(float64(ours)/n, "cpu-ns/score")
 			b.ReportMetric(float64(theirs)/n, "bare-cpu-ns/score")
 			b.ReportMetric(100*float64(theirs)/float64(ours), "%bare")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkSee compares calls of n pictures with a bare loop over the same model in runs of the same size, in turns, as BenchmarkScore does.
+func BenchmarkSee(b *testing.B) {
+	orttest.Open(b)
+	for _, c := range []struct{ side, pictures int }{{64, 1}, {64, 8}, {224, 1}, {224, 4}} {
+		b.Run(fmt.Sprintf("side=%d/pictures=%d", c.side, c.pictures), func(b *testing.B) {
+			m := sealPicture(b, orttest.Convolutions(c.side, 6, 16, 32, 64), model.FormYOLOv8, c.side)
+			s := start(b, func(cfg *Config) { cfg.Workers = 1 })
+			direct, err := ort.NewSession(m.ONNX, ort.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			places := (c.side / 8) * (c.side / 8)
+			x, err1 := ort.NewTensor[float32](int64(c.pictures), 3, int64(c.side), int64(c.side))
+			y, err2 := ort.NewTensor[float32](int64(c.pictures), 6, int64(places))
+			if err := errors.Join(err1, err2); err != nil {
+				b.Fatal(err)
+			}
+			bind, err := direct.Bind([]ort.Value{x}, []ort.Value{y})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { bind.Close(); x.Close(); y.Close(); direct.Close() })
+			pictures := fill(c.pictures * 3 * c.side * c.side)
+			copy(x.Data(), pictures)
+			var dst []model.Tensor
+			var ours, theirs time.Duration
+			turn := max(1, 64/c.pictures)
+			b.ReportAllocs()
+			for done := 0; done < b.N; done += turn * c.pictures {
+				c0 := cpu()
+				for range turn {
+					if dst, err = s.See(b.Context(), m, pictures, c.pictures, dst); err != nil {
+						b.Fatal(err)
+					}
+				}
+				c1 := cpu()
+				for range turn {
+					if err := bind.Run(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if done > 0 { // the first turn warms both
+					ours, theirs = ours+c1-c0, theirs+cpu()-c1
+				}
+			}
+			b.ReportMetric(100*float64(theirs)/float64(max(ours, 1)), "%bare")
+			b.ReportMetric(float64(ours.Microseconds())/float64(b.N), "cpu-us/picture")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

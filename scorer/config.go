@@ -13,6 +13,8 @@ import (
 type Config struct {
 	// MaxBatch is the largest number of windows in one run.
 	MaxBatch int `yaml:"max_batch"`
+	// MaxPictures is the largest number of pictures in one run.
+	MaxPictures int `yaml:"max_pictures"`
 	// MaxDelay is how long a run that is not full waits for windows of other calls while such calls are in progress.
 	MaxDelay time.Duration `yaml:"max_delay"`
 	// Workers is the number of runs at a time, over all models; 0 is one a core.
@@ -40,6 +42,8 @@ func Default() Config {
 	return Config{
 		// For GRU models of 64 cells a window costs the same CPU in any run of 8 to 64, 0.55 of what it costs alone, and more again beyond 128.
 		MaxBatch: 32,
+		// On a CPU a convolution costs the same in any run; a device is busy with this many. 640x640 pixels take 5 MB each, in every run at a time.
+		MaxPictures: 8,
 		// Only a run that has less than its even share of the windows inside waits, and only for runs in progress, which end in about this time; a lone call never
 		// waits.
 		MaxDelay: time.Millisecond,
@@ -69,6 +73,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	fault(c.MaxBatch < 1 || c.MaxBatch > 65536, "max_batch: %d is not between 1 and 65536 windows", c.MaxBatch)
+	fault(c.MaxPictures < 1 || c.MaxPictures > 1024, "max_pictures: %d is not between 1 and 1024 pictures", c.MaxPictures)
 	fault(c.MaxDelay < 0 || c.MaxDelay > time.Second, "max_delay: %v is not between 0 and 1s", c.MaxDelay)
 	fault(c.Workers < 0, "workers: %d is negative; 0 is one a core", c.Workers)
 	fault(c.Queue < 1, "queue: %d is not a positive number of calls", c.Queue)

@@ -30,7 +30,7 @@ func naming(m *model.Model, err error) error {
 	return nil
 }
 
-// learnLocked takes in what a window took in a run: the newest counts for an eighth.
+// learnLocked takes in what a window or picture took in a run: the newest counts for an eighth.
 func (q *queue) learnLocked(perWindow time.Duration) {
 	if q.perWindow == 0 {
 		q.perWindow = perWindow
@@ -51,7 +51,7 @@ func (s *Scorer) refuseLocked(ctx context.Context, q *queue, n int) error {
 		return fmt.Errorf("%w: its first run would begin in about %v, and %v is the most (scorer.deadline)", ErrBusy, wait.Round(time.Millisecond), s.cfg.Deadline)
 	}
 	// Only runs of their full size are shared among workers.
-	shares := min(s.cfg.Workers, (n+s.cfg.MaxBatch-1)/s.cfg.MaxBatch)
+	shares := min(s.cfg.Workers, (n+q.most()-1)/q.most())
 	need := wait + time.Duration(n)*q.perWindow/time.Duration(shares)
 	if by, ok := ctx.Deadline(); ok {
 		if left := time.Until(by); left < need {

@@ -16,11 +16,11 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		scores: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_scorer_scores_total",
-			Help: "Windows scored."}, []string{"pipeline"}),
+			Help: "Windows and pictures scored."}, []string{"pipeline"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_scorer_failures_total",
 			Help: "Calls that ended with an error of the model; cancelled calls are not counted."}, []string{"pipeline"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_scorer_batch_size",
-			Help: "Windows in one run.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
+			Help: "Windows or pictures in one run.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}}),
 		queue: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_scorer_queue_seconds",
 			Help: "Time from a call to the start of the run that takes its first window.", Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12)}),
 		compute: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "andon_scorer_compute_seconds",

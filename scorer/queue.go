@@ -9,12 +9,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/event"
+	"andon/model/ort"
 )
 
-// request is one call's windows. All but what a run needs of its part is guarded by Scorer.mu.
+// request is one call's windows, or pictures. All but what a run needs of its part is guarded by Scorer.mu.
 type request struct {
 	windows []float32
 	out     []event.Verdict
+	sight   sight // of pictures
 	arrived time.Time
 	q       *queue
 	// Of n windows, the first taken have gone to runs, of which flying are not back yet.
@@ -114,6 +116,8 @@ type part struct {
 	r     *request
 	at, n int
 	err   error
+	// got is what a loose session gave.
+	got []ort.Array
 }
 
 // work fills a worker's place: with a request of the caller's own until all of it is taken, without one until nothing is queued.
@@ -165,7 +169,7 @@ func (s *Scorer) helpLocked() {
 
 // gatherLocked lets the lock go for a while if that may make the next run of q better, and reports whether it did.
 func (s *Scorer) gatherLocked(q *queue) bool {
-	if q.rows >= s.cfg.MaxBatch {
+	if q.rows >= q.most() {
 		return false
 	}
 	let := false
@@ -212,13 +216,22 @@ func (s *Scorer) nudgeLocked(q *queue) {
 
 // evenLocked is the size of run that shares all windows inside evenly among the workers, so that none is left with crumbs or nothing.
 func (s *Scorer) evenLocked(q *queue) int {
-	return min(s.cfg.MaxBatch, (q.rows+q.flying+s.cfg.Workers-1)/s.cfg.Workers)
+	return min(q.most(), (q.rows+q.flying+s.cfg.Workers-1)/s.cfg.Workers)
+}
+
+// most is how many windows or pictures a run takes.
+func (q *queue) most() int {
+	n := q.session.maxBatch
+	if q.session.sees && q.perWindow > 0 {
+		n = min(n, max(1, int(longestSight/q.perWindow)))
+	}
+	return n
 }
 
 // takeLocked takes a run's windows from q, from its oldest request on. A request that is not used up goes to the end, so that a short one need not wait for a
-// long one. Below a quarter of the largest run, where windows begin to cost more, none is split to keep idle workers busy.
+// long one. Below what is whole none is split to keep idle workers busy.
 func (s *Scorer) takeLocked(q *queue) *batch {
-	size := min(q.rows, s.cfg.MaxBatch, max(s.evenLocked(q), s.cfg.MaxBatch/4))
+	size := min(q.rows, q.most(), max(s.evenLocked(q), q.session.whole))
 	s.turn++
 	b := s.slotLocked(q)
 	for b.n < size {
@@ -277,14 +290,17 @@ func (s *Scorer) run(b *batch) error {
 	return nil
 }
 
-// compute runs the model on the windows of a batch's parts, and sets their verdicts.
+// compute runs the model on the windows or pictures of a batch's parts, and sets what it says of them.
 func (b *batch) compute() error {
-	size := b.s.length * b.s.width
+	size := b.s.size
 	at := 0
 	b.start = time.Now()
 	for _, p := range b.parts {
-		copy(b.windows[at*size:], p.r.windows[p.at*size:(p.at+p.n)*size])
+		copy(b.in[at*size:], p.r.windows[p.at*size:(p.at+p.n)*size])
 		at += p.n
+	}
+	if b.s.sees {
+		return b.see()
 	}
 	if err := b.slot.run(b.n); err != nil {
 		return err
@@ -324,6 +340,8 @@ func (s *Scorer) finishLocked(b *batch) {
 		}
 		if p.err != nil {
 			s.dropLocked(r, p.err)
+		} else if p.got != nil {
+			r.sight.pieces = append(r.sight.pieces, piece{p.at, p.n, p.got})
 		}
 		s.maybeDoneLocked(r)
 		*p = part{}

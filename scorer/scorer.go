@@ -1,4 +1,4 @@
-// Package scorer gives the verdict: it runs models on windows, many callers' windows in one run.
+// Package scorer gives the verdict: it runs models on windows, or on pictures (pictures.go), many callers' in one run.
 //
 // There are no worker goroutines to wake while there is little to do: a call that finds a worker's place free runs its own windows on its own goroutine.
 // While all places are taken, calls queue and whoever ends a run takes what has gathered, of all callers, as the next run. A place whose caller is
@@ -74,27 +74,49 @@ func (s *Scorer) Score(ctx context.Context, m *model.Model, windows []float32, o
 
 // score is Score or, for an impatient caller, Serve.
 func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, out []event.Verdict, impatient bool) error {
+	if m.Picture != nil {
+		return errors.New("it takes pictures, not windows")
+	}
 	if size := m.Recipe.Length * m.Recipe.Width(); len(windows) != len(out)*size {
 		return fmt.Errorf("%d numbers are not %d windows of %dx%d", len(windows), len(out), m.Recipe.Length, m.Recipe.Width())
 	}
-	if err := ctx.Err(); err != nil || len(out) == 0 {
+	if err := s.admit(ctx, len(out), impatient); err != nil || len(out) == 0 {
+		return err
+	}
+	defer s.leave()
+	r := s.requests.Get().(*request)
+	*r = request{windows: windows, out: out, n: len(out), arrived: time.Now(), wake: r.wake}
+	err := s.serve(ctx, m, r, len(out), impatient)
+	r.windows, r.out, r.q = nil, nil, nil
+	s.requests.Put(r)
+	return err
+}
+
+// admit waits for a place inside, which leave gives back, for a call of n windows; none takes none.
+func (s *Scorer) admit(ctx context.Context, n int, impatient bool) error {
+	if err := ctx.Err(); err != nil || n == 0 {
 		return err
 	}
 	select {
 	case s.gate <- struct{}{}:
+		return nil
 	default:
-		if impatient {
-			return fmt.Errorf("%w: %d calls are inside (scorer.queue)", ErrBusy, s.cfg.Queue)
-		}
-		select {
-		case s.gate <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
-	defer func() { <-s.gate }()
-	r := s.requests.Get().(*request)
-	*r = request{windows: windows, out: out, n: len(out), arrived: time.Now(), wake: r.wake}
+	if impatient {
+		return fmt.Errorf("%w: %d calls are inside (scorer.queue)", ErrBusy, s.cfg.Queue)
+	}
+	select {
+	case s.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Scorer) leave() { <-s.gate }
+
+// serve queues a request of n windows or pictures, has a part in running them where a place is free, and returns when no run has anything of it.
+func (s *Scorer) serve(ctx context.Context, m *model.Model, r *request, n int, impatient bool) error {
 	q, lead, err := s.enter(ctx, m, r, impatient)
 	if err != nil {
 		return err
@@ -113,13 +135,11 @@ func (s *Scorer) score(ctx context.Context, m *model.Model, windows []float32, o
 		}
 	}
 	if err = r.err; err == nil {
-		q.scores.Add(float64(len(out)))
-		s.scored.Add(uint64(len(out)))
+		q.scores.Add(float64(n))
+		s.scored.Add(uint64(n))
 	} else if ctx.Err() == nil && !errors.Is(err, ErrBusy) {
 		s.metrics.failures.WithLabelValues(m.Pipeline).Inc()
 	}
-	r.windows, r.out, r.q = nil, nil, nil
-	s.requests.Put(r)
 	return err
 }
 
@@ -167,7 +187,7 @@ func (s *Scorer) enter(ctx context.Context, m *model.Model, r *request, impatien
 	return q, true, nil
 }
 
-// Load makes a model ready: it checks that the file fits its recipe, and runs it until it is warm. A model that is loaded already, or being loaded, is
+// Load makes a model ready: it checks that the file fits its recipe or picture, and runs it until it is warm. A model that is loaded already, or being loaded, is
 // waited for and not loaded twice; one that was retired is kept.
 func (s *Scorer) Load(ctx context.Context, m *model.Model) error {
 	if err := s.load(ctx, m); err != nil {
@@ -219,6 +239,9 @@ func (s *Scorer) load(ctx context.Context, m *model.Model) error {
 	if why := session.Fallback(); why != nil {
 		s.metrics.onCPU.Inc()
 		s.log.Warn("model runs on the CPU: CUDA does not work here", "pipeline", m.Pipeline, "version", m.Version, "error", why)
+	}
+	if session.alone != nil {
+		s.log.Info("pictures run one by one", "pipeline", m.Pipeline, "version", m.Version, "because", session.alone)
 	}
 	return nil
 }

@@ -294,10 +294,10 @@ func TestShortCallsPassLongOnes(t *testing.T) {
 }
 
 func TestRunSizes(t *testing.T) {
-	s := &Scorer{cfg: Config{MaxBatch: 32, Workers: 2}}
+	s := &Scorer{cfg: Config{Workers: 2}}
 	want := func(rows, flying, even int) {
 		t.Helper()
-		if got := s.evenLocked(&queue{rows: rows, flying: flying}); got != even {
+		if got := s.evenLocked(&queue{session: &session{maxBatch: 32}, rows: rows, flying: flying}); got != even {
 			t.Errorf("%d queued, %d in runs: even %d, want %d", rows, flying, got, even)
 		}
 	}

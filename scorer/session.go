@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"unsafe"
 
 	"andon/event"
 	"andon/model"
@@ -12,16 +11,37 @@ import (
 	"andon/model/ort"
 )
 
-// session is one loaded model.
+// session is one loaded model: of windows, or of pictures.
 type session struct {
 	*ort.Session
-	length, width int
-	maxBatch      int
+	// row is the shape of one window or picture, size how many numbers that is; outs are what the outputs have for it.
+	row  []int64
+	size int
+	outs []port
+	// maxBatch is the most of them in one run; a run of fewer than whole is not split among workers.
+	maxBatch, whole int
+	// sees is set where they are pictures, and loose where a run has to find out the outputs' shapes.
+	sees, loose bool
+	// alone is why pictures run one by one; nil where they do not.
+	alone error
 }
 
-// newSession loads a model, checks that its ports fit its recipe, and runs it until it is warm.
+// port is one output's name, shape and size for a window or picture.
+type port struct {
+	name string
+	row  []int64
+	size int
+}
+
+// newSession loads a model, checks that its ports fit what it says of itself, and runs it until it is warm.
 func newSession(m *model.Model, cfg *Config) (*session, error) {
-	s := &session{length: m.Recipe.Length, width: m.Recipe.Width(), maxBatch: cfg.MaxBatch}
+	if m.Picture != nil {
+		return newPictureSession(m, cfg)
+	}
+	verdict := []int64{1}
+	// Below a quarter of the largest run windows begin to cost more.
+	s := &session{row: []int64{int64(m.Recipe.Length), int64(m.Recipe.Width())}, size: m.Recipe.Length * m.Recipe.Width(),
+		outs: []port{{model.Value, verdict, 1}, {model.Risk, verdict, 1}}, maxBatch: cfg.MaxBatch, whole: cfg.MaxBatch / 4}
 	inputs, outputs, err := ort.Signature(m.ONNX)
 	if err != nil {
 		return nil, err
@@ -29,24 +49,30 @@ func newSession(m *model.Model, cfg *Config) (*session, error) {
 	if err := s.check(inputs, outputs); err != nil {
 		return nil, err
 	}
-	_, err = ort.NewSession(m.ONNX, ort.Options{
+	return s, s.open(m, cfg, model.Input, s.warm)
+}
+
+// open loads the file, and has it run by warm.
+func (s *session) open(m *model.Model, cfg *Config, input string, warm func() error) error {
+	var outputs []string
+	for _, o := range s.outs {
+		outputs = append(outputs, o.name)
+	}
+	_, err := ort.NewSession(m.ONNX, ort.Options{
 		Threads: cfg.Threads, Provider: cfg.Provider, Device: cfg.Device, DeviceMemory: int64(cfg.DeviceMemory),
-		Inputs: []string{model.Input}, Outputs: []string{model.Value, model.Risk},
+		Inputs: []string{input}, Outputs: outputs,
 		Warm: func(o *ort.Session) error {
 			s.Session = o
-			return s.warm()
+			return warm()
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return err
 }
 
 // check compares what the file declares with what the line gives and takes; a shape that the file leaves open is settled by the first run.
 func (s *session) check(inputs, outputs []ort.Port) error {
 	var errs []error
-	l, w := int64(s.length), int64(s.width)
+	l, w := s.row[0], s.row[1]
 	fits := func(p ort.Port, want ...int64) {
 		ok := p.Type == onnx.Float && (p.Shape == nil || len(p.Shape) == len(want))
 		for i, d := range p.Shape {
@@ -86,19 +112,18 @@ func (s *session) warm() error {
 	sl := s.newSlot()
 	defer sl.close()
 	alone := make([]event.Verdict, s.maxBatch)
-	for i := range sl.windows {
-		sl.windows[i] = float32(i%13)/6 - 1
+	for i := range sl.in {
+		sl.in[i] = float32(i%13)/6 - 1
 	}
-	whole := append([]float32(nil), sl.windows...)
-	size := s.length * s.width
+	whole := append([]float32(nil), sl.in...)
 	for _, row := range []int{0, s.maxBatch - 1} {
-		copy(sl.windows, whole[row*size:][:size])
+		copy(sl.in, whole[row*s.size:][:s.size])
 		if err := sl.run(1); err != nil {
 			return err
 		}
 		alone[row] = sl.verdict(0)
 	}
-	copy(sl.windows, whole)
+	copy(sl.in, whole)
 	if err := sl.run(s.maxBatch); err != nil {
 		return err
 	}
@@ -127,82 +152,4 @@ func near(a, b float32) bool {
 func finite(v event.Verdict) bool {
 	// Zero times an infinity or NaN is NaN.
 	return v.Value*0 == 0 && v.Risk*0 == 0
-}
-
-// slot is the memory of one run at a time: inputs and outputs for the largest batch, and a prepared run for each batch size, made when first needed.
-type slot struct {
-	s                    *session
-	windows, value, risk []float32
-	runs                 []preparedRun
-}
-
-type preparedRun struct {
-	binding *ort.Binding
-	tensors []*ort.Tensor[float32]
-}
-
-func (s *session) newSlot() *slot {
-	return &slot{s: s, windows: aligned(s.maxBatch * s.length * s.width), value: aligned(s.maxBatch), risk: aligned(s.maxBatch),
-		runs: make([]preparedRun, s.maxBatch+1)}
-}
-
-// aligned returns memory on a cache line's border, where vector instructions are fastest.
-func aligned(n int) []float32 {
-	const line = 64
-	b := make([]float32, n+line/4)
-	skip := int((line - uintptr(unsafe.Pointer(&b[0]))%line) % line / 4)
-	return b[skip : skip+n : skip+n]
-}
-
-// run computes the verdicts of the first n windows.
-func (sl *slot) run(n int) error {
-	r := &sl.runs[n]
-	if r.binding == nil {
-		if err := sl.prepare(r, n); err != nil {
-			r.close()
-			return err
-		}
-	}
-	return r.binding.Run()
-}
-
-func (sl *slot) prepare(r *preparedRun, n int) error {
-	b := int64(n)
-	for _, t := range []struct {
-		data  []float32
-		shape []int64
-	}{{sl.windows, []int64{b, int64(sl.s.length), int64(sl.s.width)}}, {sl.value, []int64{b, 1}}, {sl.risk, []int64{b, 1}}} {
-		size := 1
-		for _, d := range t.shape {
-			size *= int(d)
-		}
-		v, err := ort.Wrap(t.data[:size], t.shape...)
-		if err != nil {
-			return err
-		}
-		r.tensors = append(r.tensors, v)
-	}
-	var err error
-	r.binding, err = sl.s.Bind([]ort.Value{r.tensors[0]}, []ort.Value{r.tensors[1], r.tensors[2]})
-	return err
-}
-
-func (sl *slot) verdict(row int) event.Verdict {
-	return event.Verdict{Value: sl.value[row], Risk: sl.risk[row]}
-}
-
-func (sl *slot) close() {
-	for i := range sl.runs {
-		sl.runs[i].close()
-	}
-}
-
-func (r *preparedRun) close() {
-	if r.binding != nil {
-		r.binding.Close()
-	}
-	for _, t := range r.tensors {
-		t.Close()
-	}
-	*r = preparedRun{}
 }

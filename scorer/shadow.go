@@ -25,7 +25,7 @@ type shadow struct {
 // done gets one value, nil when out holds all verdicts; both slices are the caller's again then. drop gives up what has not begun, with ErrShed; it may be called at any time.
 func (s *Scorer) Shadow(m *model.Model, windows []float32, out []event.Verdict) (done <-chan error, drop func(), ok bool) {
 	size := m.Recipe.Length * m.Recipe.Width()
-	if len(out) == 0 || len(windows) != len(out)*size {
+	if m.Picture != nil || len(out) == 0 || len(windows) != len(out)*size {
 		return nil, nil, false
 	}
 	s.mu.Lock()
@@ -68,7 +68,7 @@ func (s *Scorer) shade() {
 		sh := s.shadows[0]
 		r := &sh.r
 		b := s.slotLocked(r.q)
-		b.n = min(s.cfg.MaxBatch, r.n-r.taken)
+		b.n = min(r.q.most(), r.n-r.taken)
 		b.parts = append(b.parts, part{r: r, at: r.taken, n: b.n})
 		sh.flying = true
 		s.mu.Unlock()

@@ -65,3 +65,28 @@ func GRU(length, width, hidden, layers int, seed uint64) []byte {
 	g.Node("Sigmoid", []string{g.Op("Gemm", []string{h, random(hidden, 1), random(1)})}, []string{"risk"})
 	return g.Model()
 }
+
+// Convolutions is a model of pictures of side x side pixels with random weights: 3x3 convolutions of stride 2 with ReLU, one of each number of channels, and a 1x1 convolution whose result is flattened
+// to float32 [batch, outs, places], as a detector's is.
+func Convolutions(side, outs int, channels ...int) []byte {
+	g := onnx.NewGraph("test")
+	batch := onnx.Dim{Name: "batch"}
+	g.Input("frame", onnx.Float, append([]onnx.Dim{batch}, onnx.Fixed(3, side, side)...)...)
+	rng := rand.New(rand.NewPCG(1, 0))
+	conv := func(x string, in, out, k, stride int) string {
+		w := make([]float32, out*in*k*k)
+		for i := range w {
+			w[i] = float32(rng.NormFloat64()) * 0.1
+		}
+		return g.Op("Conv", []string{x, g.Floats(g.Name(), []int{out, in, k, k}, w)}, onnx.Ints("kernel_shape", int64(k), int64(k)),
+			onnx.Ints("strides", int64(stride), int64(stride)), onnx.Ints("pads", int64(k/2), int64(k/2), int64(k/2), int64(k/2)))
+	}
+	x, in := "frame", 3
+	for _, c := range channels {
+		x = g.Op("Relu", []string{conv(x, in, c, 3, 2)})
+		in, side = c, (side+1)/2
+	}
+	g.Node("Reshape", []string{conv(x, in, outs, 1, 1), g.Ints("flat", -1, int64(outs), int64(side*side))}, []string{"boxes"})
+	g.Output("boxes", onnx.Float, batch, onnx.Dim{Size: int64(outs)}, onnx.Dim{Size: int64(side * side)})
+	return g.Model()
+}
