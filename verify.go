@@ -30,8 +30,8 @@ type verifyCommand struct {
 
 // Help is what --help says beyond the flags.
 func (verifyCommand) Help() string {
-	return `Proves from what ClickHouse holds that each input offset of a pipeline was handled exactly once: that it is a reading (ok, duplicate or filtered), a label or a
-dead letter, one of them, and once; and that no score and no window of features is there twice. With --kafka it also proves that nothing that the group has committed is missing, and
+	return `Proves from what ClickHouse holds that each input offset of a pipeline was handled exactly once: that it is a reading (ok, duplicate or filtered), a frame, a label
+or a dead letter, one of them, and once; and that no score and no window of features is there twice. With --kafka it also proves that nothing that the group has committed is missing, and
 tells offsets that hold no record, such as a transaction's marker, from lost ones. The line may be running. Ends with 1 at the first gap or double.`
 }
 
@@ -197,7 +197,7 @@ func eachRecord(ranges []audit.Range, read func(audit.Range, func(int64)) error,
 // verdicts is the table for people.
 func verdicts(parts []*audit.Partition) *event.Table {
 	log := slices.ContainsFunc(parts, func(p *audit.Partition) bool { return p.Log != nil })
-	table := &event.Table{Columns: []string{"pipeline", "partition", "first", "last", "ok", "duplicate", "filtered", "labels", "dead", "scores", "features", "gaps", "doubles"}}
+	table := &event.Table{Columns: []string{"pipeline", "partition", "first", "last", "ok", "duplicate", "filtered", "frames", "labels", "dead", "scores", "features", "gaps", "doubles"}}
 	if log {
 		table.Columns = append(table.Columns, "no record", "log", "committed", "waiting")
 	}
@@ -209,7 +209,7 @@ func verdicts(parts []*audit.Partition) *event.Table {
 		if len(dead) == 0 {
 			dead = []string{"0"}
 		}
-		row := []any{p.Pipeline, fmt.Sprintf("%s/%d", p.Topic, p.Partition), offset(p.First), offset(p.Last), p.OK, p.Duplicate, p.Filtered, p.Labels, strings.Join(dead, " "),
+		row := []any{p.Pipeline, fmt.Sprintf("%s/%d", p.Topic, p.Partition), offset(p.First), offset(p.Last), p.OK, p.Duplicate, p.Filtered, p.Frames, p.Labels, strings.Join(dead, " "),
 			p.Scores, p.Features, p.Missing, p.Doubles}
 		if log && p.Log != nil {
 			row = append(row, p.NoRecord, fmt.Sprintf("%d-%d", p.Log.Start, p.Log.End), offset(p.Log.Committed), p.Log.End-max(p.Log.Committed, p.Log.Start))

@@ -51,7 +51,7 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%q is not in:\n%s", want, b.String())
 		}
 	}
-	if first := audit.First(parts); first != "gap: p in/1@4-7: 3 offsets are in none of readings, labels and deadletters" {
+	if first := audit.First(parts); first != "gap: p in/1@4-7: 3 offsets are in none of readings, frames, labels and deadletters" {
 		t.Errorf("first fault %q", first)
 	}
 }

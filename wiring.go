@@ -158,9 +158,9 @@ func readingForm(s ingest.Source) kafka.Form {
 // sink is the store as the line asks it.
 type sink struct{ *clickhouse.Store }
 
-// Held tells which offsets of a range are stored as readings (or counted with their block), labels or dead letters, and which as scores or windows' values.
+// Held tells which offsets of a range are stored as readings (or counted with their block), frames, labels or dead letters, and which as scores or windows' values.
 func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error) {
-	for _, table := range []string{"readings", "handled", "labels", "deadletters"} {
+	for _, table := range []string{"readings", "handled", "frames", "labels", "deadletters"} {
 		offsets, err := s.HeldOffsets(ctx, table, pipeline, topic, partition, first, next)
 		if err != nil {
 			return nil, nil, err

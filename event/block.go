@@ -111,10 +111,12 @@ type Block struct {
 	Features Features
 	Scores   []Score
 	// Shadows are what other models say of windows of Scores. They never act, and which of them there are is not the same when a block is formed again, so Rows leaves them out.
-	Shadows     []Score
-	Labels      []Label
-	Sights      []Sight
-	DeadLetters []DeadLetter
+	Shadows []Score
+	Labels  []Label
+	Sights  []Sight
+	// ShadowSights are what other models say of frames of Sights, as Shadows are of Scores.
+	ShadowSights []Sight
+	DeadLetters  []DeadLetter
 }
 
 // Reset empties the block and keeps its memory and its identity (pipeline, topic, partition, names of values).
@@ -124,7 +126,8 @@ func (b *Block) Reset(first int64) {
 	b.Readings = Readings{Signals: b.Readings.Signals, Asset: b.Readings.Asset[:0], Time: b.Readings.Time[:0],
 		Offset: b.Readings.Offset[:0], Status: b.Readings.Status[:0], Values: b.Readings.Values[:0]}
 	b.Features.Reset()
-	b.Scores, b.Shadows, b.Labels, b.Sights, b.DeadLetters = b.Scores[:0], b.Shadows[:0], b.Labels[:0], b.Sights[:0], b.DeadLetters[:0]
+	b.Scores, b.Shadows, b.Labels, b.DeadLetters = b.Scores[:0], b.Shadows[:0], b.Labels[:0], b.DeadLetters[:0]
+	b.Sights, b.ShadowSights = b.Sights[:0], b.ShadowSights[:0]
 }
 
 // Clone returns a copy of the block that shares with it only what is never written to: strings, and the bytes of dead letters.
@@ -133,11 +136,12 @@ func (b *Block) Clone() *Block {
 	r, f := &c.Readings, &c.Features
 	r.Asset, r.Time, r.Offset, r.Status, r.Values = slices.Clone(r.Asset), slices.Clone(r.Time), slices.Clone(r.Offset), slices.Clone(r.Status), slices.Clone(r.Values)
 	f.Asset, f.Start, f.End, f.Offset, f.Values = slices.Clone(f.Asset), slices.Clone(f.Start), slices.Clone(f.End), slices.Clone(f.Offset), slices.Clone(f.Values)
-	c.Scores, c.Shadows, c.Labels, c.Sights, c.DeadLetters = slices.Clone(c.Scores), slices.Clone(c.Shadows), slices.Clone(c.Labels), slices.Clone(c.Sights), slices.Clone(c.DeadLetters)
+	c.Scores, c.Shadows, c.Labels, c.DeadLetters = slices.Clone(c.Scores), slices.Clone(c.Shadows), slices.Clone(c.Labels), slices.Clone(c.DeadLetters)
+	c.Sights, c.ShadowSights = slices.Clone(c.Sights), slices.Clone(c.ShadowSights)
 	return &c
 }
 
-// Rows returns how many rows of all kinds but Shadows the block stands for.
+// Rows returns how many rows of all kinds but Shadows and ShadowSights the block stands for.
 func (b *Block) Rows() int {
 	rows := b.Readings.Len()
 	if b.Counted {

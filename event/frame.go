@@ -61,4 +61,5 @@ const (
 	SightBusy    = "busy"     // newer frames of the same camera were waiting
 	SightNoJudge = "no-model" // there was no model yet
 	SightBroken  = "broken"   // its JPEG could not be decoded; it is a dead letter, too
+	SightLost    = "lost"     // its picture, kept apart for its size, is gone
 )

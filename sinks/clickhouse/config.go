@@ -42,6 +42,7 @@ type Retention struct {
 	Readings     time.Duration `yaml:"readings"`
 	Features     time.Duration `yaml:"features"`
 	Scores       time.Duration `yaml:"scores"`
+	Frames       time.Duration `yaml:"frames"`
 	ReplayScores time.Duration `yaml:"replay_scores"`
 	DeadLetters  time.Duration `yaml:"dead_letters"`
 	Metrics      time.Duration `yaml:"metrics"`
@@ -60,6 +61,7 @@ func Default() Config {
 			Readings:     90 * day,  // about 5 GiB for 1,000 assets of 14 signals once a minute
 			Features:     400 * day, // fewer than the readings they are of, and often what is kept for good
 			Scores:       400 * day, // a year to compare with the last
+			Frames:       90 * day,  // nine cameras at 5 frames/s are 4 million rows a day of about 100 bytes
 			ReplayScores: 90 * day,  // a replay answers a question; asked again, it can be run again while the log holds its range
 			DeadLetters:  30 * day,  // long enough to be repaired and sent again
 			Metrics:      30 * day,
@@ -100,7 +102,7 @@ func (c *Config) Validate() error {
 }
 
 func (r Retention) keys() map[string]time.Duration {
-	return map[string]time.Duration{"readings": r.Readings, "features": r.Features, "scores": r.Scores, "replay_scores": r.ReplayScores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
+	return map[string]time.Duration{"readings": r.Readings, "features": r.Features, "scores": r.Scores, "frames": r.Frames, "replay_scores": r.ReplayScores, "dead_letters": r.DeadLetters, "metrics": r.Metrics}
 }
 
 // Secret is text that may hold a password. However it is printed, the password is left out.

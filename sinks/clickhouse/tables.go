@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -99,6 +100,8 @@ var blockTables = []*table{
 		},
 		frame: func(b *event.Block) *frame { return scoresFrame(b, b.Shadows) },
 	},
+	framesTable("frames", func(b *event.Block) *[]event.Sight { return &b.Sights }, framesFrame),
+	framesTable("shadow_frames", func(b *event.Block) *[]event.Sight { return &b.ShadowSights }, seen),
 	{
 		name:   "labels",
 		rows:   func(b *event.Block) int { return len(b.Labels) },
@@ -268,6 +271,11 @@ func check(b *event.Block) error {
 	for _, s := range slices.Concat(r.Signals, w.Names) {
 		if s == "" || strings.Contains(s, ",") {
 			return fmt.Errorf("signal %q: a name may not be empty nor hold a comma; rename it in the pipeline", s)
+		}
+	}
+	for _, s := range slices.Concat(b.Sights, b.ShadowSights) {
+		if s.Width < 0 || s.Width > math.MaxUint16 || s.Height < 0 || s.Height > math.MaxUint16 {
+			return fmt.Errorf("frames: %dx%d pixels at offset %d", s.Width, s.Height, s.Offset)
 		}
 	}
 	for i := range r.Status {

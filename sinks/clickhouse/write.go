@@ -268,6 +268,10 @@ func (r *Refused) Remove(b *event.Block) {
 			b.Scores = rest.Scores
 		case "shadow_scores":
 			b.Shadows = rest.Shadows
+		case "frames":
+			b.Sights = rest.Sights
+		case "shadow_frames":
+			b.ShadowSights = rest.ShadowSights
 		case "labels":
 			b.Labels = rest.Labels
 		case "deadletters":

@@ -1,4 +1,4 @@
-// Package audit proves from the tables that each offset of a pipeline's topics was handled exactly once: that it is among the readings, the labels or the
+// Package audit proves from the tables that each offset of a pipeline's topics was handled exactly once: that it is among the readings, the frames, the labels or the
 // dead letters, in one of them and once, or counted within its block by handled, and that no score and no window is there twice. With the log at hand it also tells offsets that hold no record, such as a
 // transaction's marker, from records that were lost.
 //
@@ -66,10 +66,11 @@ type Partition struct {
 	Examined Range `json:"examined"`
 	First    int64 `json:"first"`
 	Last     int64 `json:"last"`
-	// OK, Duplicate, Filtered, Labels, Scores, Features and Dead, by reason, count rows.
+	// OK, Duplicate, Filtered, Frames, Labels, Scores, Features and Dead, by reason, count rows.
 	OK        uint64            `json:"ok"`
 	Duplicate uint64            `json:"duplicate"`
 	Filtered  uint64            `json:"filtered"`
+	Frames    uint64            `json:"frames"`
 	Labels    uint64            `json:"labels"`
 	Scores    uint64            `json:"scores"`
 	Features  uint64            `json:"features"`
@@ -116,7 +117,7 @@ func First(all []*Partition) string {
 			if p.Log != nil && g.First < p.Log.Start {
 				where = "; the log, which begins at " + fmt.Sprint(p.Log.Start) + ", can no longer tell what they were"
 			}
-			return fmt.Sprintf("gap: %s %s-%d: %d offsets are in none of readings, labels and deadletters%s", p.Pipeline, p.at(g.First), g.Next, g.Next-g.First, where)
+			return fmt.Sprintf("gap: %s %s-%d: %d offsets are in none of readings, frames, labels and deadletters%s", p.Pipeline, p.at(g.First), g.Next, g.Next-g.First, where)
 		case p.Doubles > 0 && len(p.Twice) > 0:
 			return fmt.Sprintf("double: %s %s: %s", p.Pipeline, p.at(p.Twice[0].Offset), p.Twice[0].What)
 		case !p.Clean():

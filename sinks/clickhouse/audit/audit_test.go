@@ -166,7 +166,7 @@ func TestAudit(t *testing.T) {
 	}
 	all = w.audit(t, Options{Pipelines: []string{"broken"}, List: 10})
 	equal(t, "gaps", summary(all[1:]), "broken.in/3 0-2499 ok 1924 duplicate 321 labels 0 dead 249 scores 1928 missing 6 [{10 13} {19 21} {700 701}] no record 0")
-	equal(t, "the first fault", First(all), "gap: broken broken.in/3@10-13: 3 offsets are in none of readings, labels and deadletters")
+	equal(t, "the first fault", First(all), "gap: broken broken.in/3@10-13: 3 offsets are in none of readings, frames, labels and deadletters")
 
 	for _, sql := range []string{
 		"INSERT INTO readings SELECT * FROM readings WHERE pipeline = 'broken' AND _partition = 0 AND _offset BETWEEN 100 AND 102",
@@ -329,7 +329,7 @@ func TestWhileRunning(t *testing.T) {
 	}
 	equal(t, "a block came while we looked", summary(all), "p.in/0 0-1099 ok 862 duplicate 128 labels 0 dead 110 scores 772")
 	all = w.audit(t, Options{Wait: 10 * time.Millisecond})
-	if all[0].Missing != 10 || First(all) != "gap: p p.in/0@1104-1105: 1 offsets are in none of readings, labels and deadletters" {
+	if all[0].Missing != 10 || First(all) != "gap: p p.in/0@1104-1105: 1 offsets are in none of readings, frames, labels and deadletters" {
 		t.Errorf("a block that stays torn: %s; %s", summary(all), First(all))
 	}
 }
@@ -424,7 +424,7 @@ func TestFilteredRowsAreCovered(t *testing.T) {
 		t.Errorf("%d rows count for training, %v", n, err)
 	}
 	w.do(t, "ALTER TABLE readings DELETE WHERE _offset = 8")
-	equal(t, "a lost filtered row", First(w.audit(t, Options{})), "gap: p p.in/0@8-9: 1 offsets are in none of readings, labels and deadletters")
+	equal(t, "a lost filtered row", First(w.audit(t, Options{})), "gap: p p.in/0@8-9: 1 offsets are in none of readings, frames, labels and deadletters")
 }
 
 // count stores n records of a partition in counted blocks of 100: every tenth is a dead letter, every seventh a duplicate.
@@ -523,4 +523,41 @@ func (w *world) held(t *testing.T, pipeline string, first, next int64) (handled,
 	t.Helper()
 	handled, err = w.HeldOffsets(t.Context(), "handled", pipeline, pipeline+".in", 0, first, next)
 	return handled, nil, err
+}
+
+// A frame accounts for its offset, scored or not; one that is broken is a dead letter, too.
+func TestFrames(t *testing.T) {
+	w := newWorld(t)
+	for first := int64(0); first < 40; first += 10 {
+		b := &event.Block{Pipeline: "gate", Topic: "gate.in", First: first, Next: first + 10}
+		for o := b.First; o < b.Next; o++ {
+			at := event.Position{Topic: b.Topic, Offset: o}
+			letter := event.DeadLetter{Record: event.Record{Position: at}, Pipeline: b.Pipeline, Reason: event.ReasonMalformed}
+			s := event.Sight{Pipeline: b.Pipeline, Camera: "dock", Captured: o, ScoredAt: o, Status: event.SightScored, Position: at}
+			switch o % 10 {
+			case 3:
+				b.DeadLetters = append(b.DeadLetters, letter)
+				continue
+			case 5:
+				s.Status, letter.Reason = event.SightBroken, event.ReasonBroken
+				b.DeadLetters = append(b.DeadLetters, letter)
+			case 7:
+				s.Status = event.SightBusy
+			}
+			b.Sights = append(b.Sights, s)
+		}
+		if err := w.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := w.audit(t, Options{})
+	equal(t, "frames", summary(all), "gate.in/0 0-39 ok 0 duplicate 0 labels 0 dead 8 scores 0")
+	if all[0].Frames != 36 || First(all) != "" {
+		t.Errorf("%d frames, %s", all[0].Frames, First(all))
+	}
+	w.do(t, "INSERT INTO frames SELECT * FROM frames WHERE _offset = 8")
+	w.do(t, "ALTER TABLE frames DELETE WHERE _offset IN (17, 18)")
+	w.do(t, "INSERT INTO deadletters (pipeline, reason, _topic, _partition, _offset) VALUES ('gate', 'late', 'gate.in', 0, 21)")
+	equal(t, "a gap and doubles", summary(w.audit(t, Options{List: 5})), "gate.in/0 0-39 ok 0 duplicate 0 labels 0 dead 9 scores 0 missing 2 [{17 19}] no record 0 "+
+		"doubles 2 [{8 2 frames of dock at 1970-01-01 00:00:00.000000} {21 in frames and in deadletters}]")
 }

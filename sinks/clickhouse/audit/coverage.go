@@ -19,9 +19,11 @@ type chunk struct {
 // again is a small part.
 const chunksAtMost = 2000
 
-// union is every row that accounts for an offset, of one pipeline and topic, filtered. Kinds: 1 ok, 2 duplicate, 3 filtered, 4 dead letter, 5 label.
+// union is every row that accounts for an offset, of one pipeline and topic, filtered. Kinds: 1 ok, 2 duplicate, 3 filtered, 4 dead letter, 5 label,
+// 6 frame. A frame that is broken is a dead letter, too.
 func (a *auditor) union(pipeline, topic, filter string) string {
 	sql := `SELECT _partition, _offset, toInt8(status) AS kind FROM readings WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND ` + filter + `
+    UNION ALL SELECT _partition, _offset, toInt8(6) FROM frames WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND ` + filter + `
     UNION ALL SELECT _partition, _offset, toInt8(4) FROM deadletters WHERE pipeline = {pipeline:String} AND _topic = {topic:String} AND ` + filter
 	if a.labelled[topic] == pipeline {
 		sql += `
@@ -164,7 +166,7 @@ func (a *auditor) count(ctx context.Context, pipeline, topic string, parts []*Pa
 	span := uint64(1)
 	for _, p := range parts {
 		span += uint64(p.Examined.Next - p.Examined.First)
-		p.chunks, p.First, p.Last, p.OK, p.Duplicate, p.Filtered, p.Labels = nil, -1, -1, 0, 0, 0, 0
+		p.chunks, p.First, p.Last, p.OK, p.Duplicate, p.Filtered, p.Labels, p.Frames = nil, -1, -1, 0, 0, 0, 0, 0
 		clear(p.Dead)
 	}
 	if err := a.stretches(ctx, pipeline, topic, parts); err != nil {
@@ -175,7 +177,8 @@ func (a *auditor) count(ctx context.Context, pipeline, topic string, parts []*Pa
 		params := map[string]string{"pipeline": pipeline, "topic": topic, "size": strconv.FormatUint(size, 10)}
 		filter := within(parts, ranges, params) + notCounted(parts, params)
 		t, err := whole(a.ask(ctx, `SELECT _partition, intDiv(_offset, {size:Int64}) AS chunk, count() AS rows, groupBitmap(toUInt64(_offset)) AS offsets,
-    min(_offset) AS first, max(_offset) AS last, countIf(kind = 1) AS ok, countIf(kind = 2) AS duplicate, countIf(kind = 5) AS labels, countIf(kind = 3) AS filtered
+    min(_offset) AS first, max(_offset) AS last, countIf(kind = 1) AS ok, countIf(kind = 2) AS duplicate, countIf(kind = 5) AS labels, countIf(kind = 3) AS filtered,
+    countIf(kind = 6) AS frames
 FROM
 (
     `+a.union(pipeline, topic, filter)+`
@@ -194,7 +197,7 @@ ORDER BY _partition, chunk`, params, 0))
 			c := chunk{rows: uint64(number(row[2])), offsets: uint64(number(row[3])), min: number(row[4]), max: number(row[5])}
 			p.chunks = append(p.chunks, c)
 			p.OK, p.Duplicate, p.Labels = p.OK+uint64(number(row[6])), p.Duplicate+uint64(number(row[7])), p.Labels+uint64(number(row[8]))
-			p.Filtered += uint64(number(row[9]))
+			p.Filtered, p.Frames = p.Filtered+uint64(number(row[9])), p.Frames+uint64(number(row[10]))
 			if p.First < 0 {
 				p.First = c.min
 			}

@@ -43,7 +43,8 @@ func (a *auditor) doubles(ctx context.Context, p *Partition) error {
 	return flush()
 }
 
-// twice searches one stretch. A record whose score or reading ClickHouse refused is a dead letter beside what was taken of it.
+// twice searches one stretch. A record whose score or reading ClickHouse refused is a dead letter beside what was taken of it,
+// and a frame whose JPEG is broken is one beside its row.
 func (a *auditor) twice(ctx context.Context, p *Partition, r Range) error {
 	const mine = "pipeline = {pipeline:String} AND _topic = {topic:String} AND _partition = {partition:Int32} AND _offset >= {first:Int64} AND _offset < {next:Int64}"
 	const anyones = "_topic = {topic:String} AND _partition = {partition:Int32} AND _offset >= {first:Int64} AND _offset < {next:Int64}"
@@ -54,7 +55,13 @@ func (a *auditor) twice(ctx context.Context, p *Partition, r Range) error {
         WHERE ` + mine + ` GROUP BY reason, detail, _offset HAVING extra > 0
     UNION ALL
     SELECT DISTINCT _offset, 'in readings and in deadletters', 1 FROM readings
-        WHERE ` + mine + ` AND _offset IN (SELECT _offset FROM deadletters WHERE ` + mine + ` AND reason != 'refused')`
+        WHERE ` + mine + ` AND _offset IN (SELECT _offset FROM deadletters WHERE ` + mine + ` AND reason != 'refused')
+    UNION ALL
+    SELECT _offset, concat(toString(count()), ' frames of ', any(camera), ' at ', toString(any(captured))) AS what, count() - 1 AS extra FROM frames
+        WHERE ` + mine + ` GROUP BY _offset HAVING extra > 0
+    UNION ALL
+    SELECT DISTINCT _offset, 'in frames and in deadletters', 1 FROM frames
+        WHERE ` + mine + ` AND _offset IN (SELECT _offset FROM deadletters WHERE ` + mine + ` AND reason NOT IN ('refused', 'broken'))`
 	if a.labelled[p.Topic] == p.Pipeline {
 		sql += `
     UNION ALL

@@ -42,6 +42,9 @@ func (a *auditor) extremes(ctx context.Context, seconds int64) ([]extreme, error
     SELECT 'deadletters', pipeline, _topic, _partition, min(_offset), max(_offset), min(toStartOfMinute(_stored))
         FROM deadletters `+stored+` GROUP BY pipeline, _topic, _partition
     UNION ALL
+    SELECT 'frames', pipeline, _topic, _partition, min(_offset), max(_offset), min(toStartOfMinute(_stored))
+        FROM frames `+stored+` GROUP BY pipeline, _topic, _partition
+    UNION ALL
     SELECT 'handled', pipeline, _topic, _partition, min(first), max(next) - 1, min(toStartOfMinute(_stored))
         FROM handled `+stored+` GROUP BY pipeline, _topic, _partition
     UNION ALL
@@ -102,7 +105,7 @@ var ttl = regexp.MustCompile(` TTL \S+ \+ toIntervalSecond\((\d+)\)`)
 // or are not asked about. Tables forget at different ages, so the shortest counts, less an hour, for rows of one block are not stored in the same instant.
 func (a *auditor) floors(ctx context.Context, stored []extreme) (map[place]int64, error) {
 	keep := a.o.Since
-	t, err := a.ask(ctx, "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ('readings', 'labels', 'deadletters', 'handled')", nil, 0)
+	t, err := a.ask(ctx, "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ('readings', 'frames', 'labels', 'deadletters', 'handled')", nil, 0)
 	if err != nil {
 		return nil, err
 	}
