@@ -172,6 +172,69 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// All that a label may say, and what it may not.
+func TestWholeLabels(t *testing.T) {
+	d := mustNew(t, Spec{Shape: ShapeLabels})
+	var b event.Batch
+	good := func(value string, want event.Label) {
+		t.Helper()
+		b.Labels = b.Labels[:0]
+		r := record("", value)
+		if err := d.Decode(r, &b); err != nil {
+			t.Fatalf("%s: %v", value, err)
+		}
+		want.Position, want.Told = r.Position, r.Time
+		got := b.Labels[0]
+		if math.IsNaN(got.Value) && math.IsNaN(want.Value) {
+			got.Value, want.Value = 0, 0
+		}
+		if got != want {
+			t.Errorf("%s:\n got %+v\nwant %+v", value, got, want)
+		}
+	}
+	const head = `{"pipeline":"gate","asset":"cam-1","label":"helmet","time":"2026-01-31T05:00:00Z"`
+	from := at("2026-01-31T05:00:00Z")
+	good(head+`,"until":"2026-01-31T05:00:01.5Z","value":3,"weight":5,"golden":true,"withdrawn":false,"who":"mia","note":"seen from \"the\" stairs"}`,
+		event.Label{Pipeline: "gate", Asset: "cam-1", Kind: "helmet", Time: from, Until: from + 1_500_000_000, Value: 3, Weight: 5, Golden: true, Who: "mia", Note: `seen from "the" stairs`})
+	good(head+`,"box":[0.25, 0 ,1,0.5],"withdrawn":true,"until":null,"who":null}`,
+		event.Label{Pipeline: "gate", Asset: "cam-1", Kind: "helmet", Time: from, Value: math.NaN(), Withdrawn: true, Box: event.Box{X0: 0.25, X1: 1, Y1: 0.5}})
+	good(`{"pipeline":"gate","label":"missed","of":"fleet/3@77"}`, event.Label{Pipeline: "gate", Kind: "missed", Of: "fleet/3@77", Value: math.NaN()})
+	good(head+`,"of":"fleet/3@77"}`, event.Label{Pipeline: "gate", Asset: "cam-1", Kind: "helmet", Time: from, Of: "fleet/3@77", Value: math.NaN()})
+
+	for more, part := range map[string]string{
+		`,"until":"2026-01-31T05:00:00Z"`: "not after the time",
+		`,"until":"soon"`:                 `field "until"`,
+		`,"box":[0,0,1]`:                  "corners",
+		`,"box":[0,0,1,1,1]`:              "corners",
+		`,"box":[0,0,1,"1"]`:              "corners",
+		`,"box":[0.5,0,0.5,1]`:            "corners",
+		`,"box":[0,0,1.5,1]`:              "corners",
+		`,"box":{"x0":1}`:                 "corners",
+		`,"weight":-1`:                    "between 0 and",
+		`,"weight":1001`:                  "between 0 and",
+		`,"golden":1`:                     "true or false",
+		`,"withdrawn":"yes"`:              "true or false",
+		`,"of":"77"`:                      `field "of"`,
+		`,"who":""`:                       `field "who" is empty`,
+		`,"note":"` + strings.Repeat("x", maxNote+1) + `"`: "at most",
+	} {
+		b.Labels = b.Labels[:0]
+		if err := d.Decode(record("", head+more+"}"), &b); err == nil || !strings.Contains(err.Error(), part) || len(b.Labels) != 0 {
+			t.Errorf("%s: %v, %d labels", more, err, len(b.Labels))
+		}
+	}
+	for value, part := range map[string]string{
+		`{"pipeline":"gate","label":"missed"}`:                                                        "is absent",
+		`{"pipeline":"gate","label":"missed","of":"fleet/3@77","box":[0,0,1,1]}`:                      "beside",
+		`{"pipeline":"gate","label":"missed","time":"2026-01-31T05:00:00Z"}`:                          `field "asset"`,
+		`{"pipeline":"gate","asset":"a","label":"missed","time":"2026-03-31T05:00:00Z","of":"t/0@0"}`: "ahead",
+	} {
+		if err := d.Decode(record("", value), &b); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
 // A guessed key must not outlive a change of the fields' order, nor match a key that only begins alike.
 func TestChangingOrder(t *testing.T) {
 	d := mustNew(t, Spec{Signals: []string{"a", "ab"}, Time: Timestamp})

@@ -100,7 +100,7 @@ func (s *scanner) want(path string) int {
 	return slot
 }
 
-// raw returns the bytes of a string without its quotes, or of a number.
+// raw returns the bytes of a string without its quotes, of a number, or of an array with its brackets.
 func (s *scanner) raw(v *value) []byte { return s.data[v.start:v.end] }
 
 // scan reads the object and sets values. The error is a Rejection that says where data is no JSON object.
@@ -240,7 +240,9 @@ func (s *scanner) take(d []byte, i int, f *field, depth int) int {
 	case c == 'n':
 		*v = value{kind: null}
 	case c == '[':
-		*v = value{kind: array}
+		end := s.skip(d, i, depth)
+		*v = value{kind: array, start: int32(i), end: int32(max(end, i))}
+		return end
 	default:
 		*v = value{kind: object}
 		if c == '{' && len(f.below) > 0 {

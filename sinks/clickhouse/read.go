@@ -25,24 +25,6 @@ func (s *Store) Count(ctx context.Context, pipeline string) (n uint64, err error
 	return n, nil
 }
 
-// Labels returns a pipeline's labels of one kind, or of all where kind is empty, in the order of time.
-func (s *Store) Labels(ctx context.Context, pipeline, kind string) (out []event.Label, err error) {
-	err = s.scan(ctx, `SELECT asset, time, label, value, _topic, _partition, _offset FROM labels
-		WHERE pipeline = {pipeline:String} AND ({kind:String} = '' OR label = {kind:String}) ORDER BY time, asset, _topic, _partition, _offset`,
-		func(rows driver.Rows) error {
-			l := event.Label{Pipeline: pipeline}
-			var at time.Time
-			err := rows.Scan(&l.Asset, &at, &l.Kind, &l.Value, &l.Topic, &l.Partition, &l.Offset)
-			l.Time = at.UnixNano()
-			out = append(out, l)
-			return err
-		}, ch.Named("pipeline", pipeline), ch.Named("kind", kind))
-	if err != nil {
-		return nil, fmt.Errorf("read the labels of %s: %w", pipeline, explain(err))
-	}
-	return out, nil
-}
-
 // Readings calls f with each asset's readings of status ok in [from, until), Unix nanoseconds, assets in the order of their names, rows in the order
 // of time, then offset. A row's Values follow signals, NaN where a reading had no such signal; a reading that was stored twice comes once.
 // assets nil means all, until 0 no bound. Memory holds one asset's rows at a time; f may keep them. An error of f ends it and is returned as it is.

@@ -106,7 +106,11 @@ var blockTables = []*table{
 		name:   "labels",
 		rows:   func(b *event.Block) int { return len(b.Labels) },
 		offset: func(b *event.Block, i int) int64 { return b.Labels[i].Offset },
-		times:  func(b *event.Block, i int, f func(ns int64)) { f(b.Labels[i].Time) },
+		times: func(b *event.Block, i int, f func(ns int64)) {
+			f(b.Labels[i].Time)
+			f(b.Labels[i].Until)
+			f(b.Labels[i].Told)
+		},
 		pick: func(b *event.Block, keep func(i int) bool) *event.Block {
 			out := bare(b)
 			out.Labels = filter(b.Labels, keep)
@@ -221,6 +225,19 @@ func labelsFrame(b *event.Block) *frame {
 	f.micros("time", func(i int) int64 { return l[i].Time })
 	f.words("label", func(i int) string { return l[i].Kind })
 	each(f, "value", "Float64", func(i int) float64 { return l[i].Value })
+	f.micros("until", func(i int) int64 { return l[i].Until })
+	corners := make([]float64, 0, 4*len(l))
+	for i := range l {
+		corners = append(corners, float64(l[i].Box.X0), float64(l[i].Box.Y0), float64(l[i].Box.X1), float64(l[i].Box.Y1))
+	}
+	f.lists("box", 4, corners)
+	f.texts("of", func(i int) string { return l[i].Of })
+	each(f, "weight", "Float64", func(i int) float64 { return l[i].Weight })
+	each(f, "golden", "Bool", func(i int) byte { return boolean(l[i].Golden) })
+	each(f, "withdrawn", "Bool", func(i int) byte { return boolean(l[i].Withdrawn) })
+	f.words("who", func(i int) string { return l[i].Who })
+	f.texts("note", func(i int) string { return l[i].Note })
+	f.micros("told", func(i int) int64 { return l[i].Told })
 	f.word("_topic", b.Topic)
 	same(f, "_partition", "Int32", b.Partition)
 	each(f, "_offset", "Int64", func(i int) int64 { return l[i].Offset })
