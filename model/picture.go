@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Frame is the input of a model of pictures: float32 [batch, 3, height, width], red, green, blue.
@@ -38,7 +39,8 @@ const (
 	FormYOLOv5 = "yolov5"
 	// FormEndToEnd: one output [N, A, 6]: x0, y0, x1, y1 in pixels, confidence, class; nothing left to suppress (YOLOv10, exports with nms=True).
 	FormEndToEnd = "end-to-end"
-	// FormSSD: boxes [N, A, 4] (y0, x0, y1, x1 or x0, y0, x1, y1 in 0 to 1), scores and labels [N, A] (TensorFlow's and torchvision's detectors).
+	// FormSSD: three outputs, boxes [N, A, 4] (x0, y0, x1, y1 in 0 to 1), scores and labels [N, A], labels counted from 0 (TensorFlow's and torchvision's detectors, whose order, pixels and background class
+	// are rewritten at the push).
 	FormSSD = "ssd"
 )
 
@@ -50,6 +52,14 @@ func (p *Picture) Validate() error {
 	}
 	if len(p.Labels) == 0 {
 		errs = append(errs, errors.New("labels: name the classes, in the order of the outputs"))
+	}
+	for i, l := range p.Labels {
+		if l == "" || slices.Contains(p.Labels[:i], l) {
+			errs = append(errs, fmt.Errorf("labels: %q is empty or named twice", l))
+		}
+	}
+	if p.Normal != "" && !slices.Contains(p.Labels, p.Normal) {
+		errs = append(errs, fmt.Errorf("normal: %q is none of the labels", p.Normal))
 	}
 	switch p.Form {
 	case FormProbabilities, FormLogits, FormYOLOv8, FormYOLOv5, FormEndToEnd, FormSSD:

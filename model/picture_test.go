@@ -28,6 +28,8 @@ func TestPictureModel(t *testing.T) {
 	}
 	fault("size", func(p *Picture) { p.Width = 0 })
 	fault("labels", func(p *Picture) { p.Labels = nil })
+	fault("labels: \"clear\" is empty or named twice", func(p *Picture) { p.Labels = []string{"clear", "clear"} })
+	fault("normal: \"quiet\" is none of the labels", func(p *Picture) { p.Normal = "quiet" })
 	fault("form", func(p *Picture) { p.Form = "yolo" })
 	fault("threshold", func(p *Picture) { p.Threshold = 1.5 })
 	fault("overlap", func(p *Picture) { p.Overlap = -1 })
