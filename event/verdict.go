@@ -81,11 +81,13 @@ type Label struct {
 }
 
 // KindFailure marks the end of an asset's life, KindMissed what the model should have seen and did not, KindAnomaly what was not as it should be. KindNormal and KindClear
-// say that there was nothing: in a stretch of time, and in a frame.
+// say that there was nothing: in a stretch of time, and in a frame. KindQuarantine marks a stretch that no model is to learn from.
 const (
 	KindFailure = "failure"
 	KindMissed  = "missed"
 	KindAnomaly = "anomaly"
 	KindNormal  = "normal"
 	KindClear   = "clear"
+
+	KindQuarantine = "quarantine"
 )

@@ -14,6 +14,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/trainer/evaluate"
 	"andon/trainer/fit"
 )
 
@@ -28,6 +29,8 @@ type dataset struct {
 	// spans are where the rows lie in the log.
 	spans  []event.Span
 	assets int
+	// kept is how many assets are kept for judging and were not read.
+	kept int
 	// incomplete is how many assets have failed without rows up to their failure: the label may have overtaken them.
 	incomplete int
 }
@@ -36,18 +39,48 @@ type dataset struct {
 type life struct {
 	asset string
 	rows  []event.Row
-	// failed is the slot in which it failed.
+	// failed is the slot in which it failed; evaluate.Alive where its end is not known.
 	failed int64
-	// What the first pass found: how many windows there are, and the moments of the channels.
-	windows int
-	moments []moment
+	// out are stretches of time whose windows are not learned from.
+	out []stretch
+	// hard are stretches of time that count more or less than others.
+	hard []stretch
+	// weight is of the life as a whole, 0 like 1.
+	weight float64
+	// What the first pass found: how many windows there are that may be learned from, how many of them are recent, and the moments of the channels.
+	windows, recent int
+	moments         []moment
 }
 
-// collect reads what a pipeline has stored and makes windows and targets of it. The same rows and labels give the same data set to the bit.
-func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (*dataset, error) {
-	lives, query, incomplete, err := readLives(ctx, src, p, memory)
+// stretch is a stretch of event time, [from, until), and what it counts.
+type stretch struct {
+	from, until int64
+	weight      float64
+}
+
+// order is what a run is asked beside the pipeline's own settings.
+type order struct {
+	// again tells that there is a champion: an anomaly's model is then made of all rows, not of the first.
+	again bool
+	// since is the event time from which on rows are recent; 0 takes Spec.Recent before the newest.
+	since int64
+	// scale is that of the channels, of a model whose parameters are the start; nil learns it.
+	scale []model.Scale
+}
+
+// collect reads what a pipeline has stored and makes windows and targets of it. The same rows, labels and order give the same data set to the bit.
+func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, o order) (*dataset, error) {
+	st, err := readLives(ctx, src, p, memory, o.again)
 	if err != nil {
 		return nil, err
+	}
+	kept, since := st.keep(&p.Spec), st.since(&p.Spec, o)
+	cut := st.cut(&p.Spec, o.again)
+	lives := slices.DeleteFunc(st.lives, func(l *life) bool { return kept[l.asset] })
+	if cut > 0 { // of an asset alone, the newest rows are kept
+		for _, l := range lives {
+			l.out = append(l.out, stretch{from: cut, until: math.MaxInt64})
+		}
 	}
 	spans, err := spansOf(ctx, src, p, lives)
 	if err != nil {
@@ -55,15 +88,16 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 	}
 	recipe := p.Recipe
 	recipe.Scale = nil
-	total := 0
+	total, recent := 0, 0
 	for _, l := range lives {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := l.measure(p.Featurize, &recipe); err != nil {
+		if err := l.measure(p.Featurize, &recipe, &p.Spec, since); err != nil {
 			return nil, fmt.Errorf("windows of %s: %w", l.asset, err)
 		}
 		total += l.windows
+		recent += l.recent
 	}
 	lives = slices.DeleteFunc(lives, func(l *life) bool { return l.windows == 0 })
 	if total == 0 {
@@ -71,14 +105,15 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (
 	}
 
 	held, assets := split(lives, &p.Spec)
-	recipe.Scale = scale(lives, held)
-	d := &dataset{recipe: recipe, query: query, spans: spans, assets: assets, incomplete: incomplete}
+	recipe.Scale = o.scale
+	if recipe.Scale == nil {
+		recipe.Scale = scale(lives, held)
+	}
+	d := &dataset{recipe: recipe, query: st.query, spans: spans, assets: assets, kept: len(kept), incomplete: st.incomplete}
 	width := recipe.Width()
 	d.train.Length, d.train.Width = recipe.Length, width
 	d.val.Length, d.val.Width = recipe.Length, width
-	size := 4 * recipe.Length * width
-	stride := (total*size + int(memory) - 1) / int(memory)
-	b := builder{d: d, spec: &p.Spec, grid: int64(recipe.Grid), stride: stride, hash: sha256.New()}
+	b := builder{d: d, spec: &p.Spec, grid: int64(recipe.Grid), share: balance(total-recent, recent, max(int(memory)/(4*recipe.Length*width), 1), p.Spec.Replay), since: since, hash: sha256.New()}
 	if err := b.begin(); err != nil {
 		return nil, err
 	}
@@ -114,56 +149,6 @@ func spansOf(ctx context.Context, src Source, p *Pipeline, lives []*life) ([]eve
 		return nil, nil
 	}
 	return src.Spans(ctx, p.Name, assets, from, until)
-}
-
-// readLives copies the rows, cut into lives, ordered by asset and time, and counts the assets without rows up to their last failure.
-func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (lives []*life, query string, incomplete int, err error) {
-	var assets []string
-	ends := map[string][]int64{}
-	if p.Spec.Task == model.RemainingLife {
-		labels, err := src.Labels(ctx, p.Name, event.KindFailure)
-		if err != nil {
-			return nil, "", 0, fmt.Errorf("read labels of %s: %w", p.Name, err)
-		}
-		for _, l := range labels {
-			ends[l.Asset] = append(ends[l.Asset], l.Time)
-		}
-		for a := range ends {
-			slices.Sort(ends[a])
-			ends[a] = slices.Compact(ends[a])
-			assets = append(assets, a)
-		}
-		slices.Sort(assets)
-	}
-	incomplete = len(assets)
-	bytes := 0
-	query, err = src.Readings(ctx, p.Name, p.Recipe.Signals, assets, 0, 0, func(asset string, rows []event.Row) error {
-		if p.Spec.Task == model.Anomaly {
-			lives = append(lives, &life{asset: asset, rows: clone(rows[:min(len(rows), p.Spec.MinRows)])})
-		} else {
-			grid := int64(p.Recipe.Grid)
-			lives = append(lives, cut(asset, rows, ends[asset], grid)...)
-			if len(rows) > 0 && rows[len(rows)-1].Time >= ends[asset][len(ends[asset])-1]-int64(p.Recipe.MaxGap+2)*grid {
-				incomplete--
-			}
-		}
-		if bytes += len(rows) * (64 + 8*len(p.Recipe.Signals)); bytes > int(memory) {
-			return fmt.Errorf("the rows of %d assets alone are more than %v: raise trainer.memory", len(lives), memory)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, "", 0, fmt.Errorf("read rows of %s: %w", p.Name, err)
-	}
-	slices.SortStableFunc(lives, func(a, b *life) int {
-		if a.asset < b.asset {
-			return -1
-		} else if a.asset > b.asset {
-			return 1
-		}
-		return 0
-	})
-	return lives, query, incomplete, nil
 }
 
 // cut makes lives of an asset's rows, each ending with a failure; rows after the last failure belong to a life whose end is not known. An asset that
@@ -232,11 +217,17 @@ func (m *moment) join(o moment) {
 }
 
 // measure counts a life's windows and gathers each slot once: all slots of a window that does not follow the one before, the last slot of others.
-func (l *life) measure(featurize Featurize, recipe *model.Recipe) error {
+func (l *life) measure(featurize Featurize, recipe *model.Recipe, s *Spec, since int64) error {
 	width := recipe.Width()
 	l.moments = make([]moment, width)
 	before := int64(math.MinInt64)
 	return featurize(recipe, l.rows, func(end int64, window []float32) {
+		if !l.takes(end, recipe, s) {
+			return
+		}
+		if l.fresh(end, s, since) {
+			l.recent++
+		}
 		from := 0
 		if end == before+int64(recipe.Grid) {
 			from = len(window) - width
@@ -247,6 +238,54 @@ func (l *life) measure(featurize Featurize, recipe *model.Recipe) error {
 		before = end
 		l.windows++
 	})
+}
+
+// takes tells whether the window that ends at end may be learned from: nothing of it lies in what is left out, and its target is known.
+func (l *life) takes(end int64, recipe *model.Recipe, s *Spec) bool {
+	from := end - int64(recipe.Length)*int64(recipe.Grid)
+	for _, o := range l.out {
+		if end > o.from && from < o.until {
+			return false
+		}
+	}
+	_, known := l.target(end, int64(recipe.Grid), s)
+	return known
+}
+
+// target is the remaining life of the window that ends at end, in steps and without the cap. Of an asset that has not failed it is known only where it is surely more than the cap, which is then
+// all that a network is asked to tell.
+func (l *life) target(end, grid int64, s *Spec) (left float64, known bool) {
+	if s.Task != model.RemainingLife {
+		return 0, true
+	}
+	slot := end/grid - 1
+	if l.failed != evaluate.Alive {
+		return math.Max(float64(l.failed-slot), 0), true
+	}
+	left = float64(floorDiv(l.rows[len(l.rows)-1].Time, grid) - slot)
+	return left, left >= float64(s.Cap)
+}
+
+// fresh tells recent windows from old ones: of a remaining life by its end, of anomalies by the window's.
+func (l *life) fresh(end int64, s *Spec, since int64) bool {
+	if s.Task == model.RemainingLife {
+		end = l.rows[len(l.rows)-1].Time + 1
+	}
+	return end > since
+}
+
+// counts is what a window weighs beside others.
+func (l *life) counts(end int64) float64 {
+	w := 1.0
+	if l.weight > 0 {
+		w = l.weight
+	}
+	for _, h := range l.hard {
+		if end > h.from && end <= h.until {
+			w = math.Max(w, h.weight)
+		}
+	}
+	return w
 }
 
 // split chooses the assets whose windows validate; none where there is only one asset, which is split by time.
@@ -293,12 +332,13 @@ func scale(lives []*life, held map[string]bool) []model.Scale {
 
 // builder puts windows into the sets.
 type builder struct {
-	d      *dataset
-	spec   *Spec
-	grid   int64
-	stride int
-	hash   hash.Hash
-	buf    []byte
+	d     *dataset
+	spec  *Spec
+	grid  int64
+	share shares
+	since int64
+	hash  hash.Hash
+	buf   []byte
 }
 
 func (b *builder) begin() error {
@@ -317,8 +357,12 @@ func (b *builder) add(featurize Featurize, l *life, held map[string]bool) error 
 	first := l.windows - int(math.Round(b.spec.Validation*float64(l.windows)))
 	i := -1
 	return featurize(&b.d.recipe, l.rows, func(end int64, window []float32) {
+		if !l.takes(end, &b.d.recipe, b.spec) {
+			return
+		}
 		i++
-		if (l.windows-1-i)%b.stride != 0 {
+		c := b.share.of(l.fresh(end, b.spec, b.since))
+		if (l.windows-1-i)%c.stride != 0 {
 			return
 		}
 		set, validates := &b.d.train, held[l.asset]
@@ -333,7 +377,7 @@ func (b *builder) add(featurize Featurize, l *life, held map[string]bool) error 
 		}
 		target := window[len(window)-width]
 		if b.spec.Task == model.RemainingLife {
-			left := math.Max(float64(l.failed-(end/b.grid-1)), 0)
+			left, _ := l.target(end, b.grid, b.spec)
 			target = float32(math.Min(left, float64(b.spec.Cap)) / float64(b.spec.Cap))
 			if validates {
 				b.d.remaining = append(b.d.remaining, left)
@@ -341,11 +385,18 @@ func (b *builder) add(featurize Featurize, l *life, held map[string]bool) error 
 		}
 		set.Windows = append(set.Windows, window...)
 		set.Targets = append(set.Targets, target)
-		b.digest(validates, end, target, window)
+		weight := float32(l.counts(end) * c.weight)
+		if weight != 1 && set.Weights == nil {
+			set.Weights = slices.Repeat([]float32{1}, set.Len()-1)
+		}
+		if set.Weights != nil {
+			set.Weights = append(set.Weights, weight)
+		}
+		b.digest(validates, end, target, weight, window)
 	})
 }
 
-func (b *builder) digest(validates bool, end int64, target float32, window []float32) {
+func (b *builder) digest(validates bool, end int64, target, weight float32, window []float32) {
 	b.buf = b.buf[:0]
 	if validates {
 		b.buf = append(b.buf, 1)
@@ -354,6 +405,9 @@ func (b *builder) digest(validates bool, end int64, target float32, window []flo
 	}
 	b.buf = binary.LittleEndian.AppendUint64(b.buf, uint64(end)) //nolint:gosec // bits
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, math.Float32bits(target))
+	if weight != 1 {
+		b.buf = binary.LittleEndian.AppendUint32(b.buf, math.Float32bits(weight))
+	}
 	for _, x := range window {
 		b.buf = binary.LittleEndian.AppendUint32(b.buf, math.Float32bits(x))
 	}

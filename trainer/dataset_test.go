@@ -15,7 +15,7 @@ import (
 
 func mustCollect(t *testing.T, w *warehouse, p Pipeline) *dataset {
 	t.Helper()
-	d, err := collect(context.Background(), w, &p, Default().Memory)
+	d, err := collect(context.Background(), w, &p, Default().Memory, order{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,14 +167,14 @@ func TestMemoryBoundsWindows(t *testing.T) {
 	p := pumps()
 	all := mustCollect(t, &w, p)
 	windows := all.train.Len() + all.val.Len()
-	d, err := collect(context.Background(), &w, &p, 40*40*80) // bytes enough for the rows, not for all windows
+	d, err := collect(context.Background(), &w, &p, 40*40*80, order{}) // bytes enough for the rows, not for all windows
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := d.train.Len() + d.val.Len(); 4*len(d.train.Windows)+4*len(d.val.Windows) > 40*40*80 || got < windows/4 {
 		t.Errorf("%d of %d windows taken", got, windows)
 	}
-	if _, err := collect(context.Background(), &w, &p, 1000); err == nil || !strings.Contains(err.Error(), "raise trainer.memory") {
+	if _, err := collect(context.Background(), &w, &p, 1000, order{}); err == nil || !strings.Contains(err.Error(), "raise trainer.memory") {
 		t.Errorf("rows beyond the memory gave %v", err)
 	}
 }
@@ -186,7 +186,7 @@ func TestCollectRefuses(t *testing.T) {
 		fill(&w, 8)
 		p := pumps()
 		change(&w, &p)
-		if _, err := collect(context.Background(), &w, &p, Default().Memory); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := collect(context.Background(), &w, &p, Default().Memory, order{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -38,7 +38,7 @@ func (w *warehouse) Labels(_ context.Context, pipeline, kind string) ([]event.La
 	}
 	var out []event.Label
 	for _, l := range w.labels {
-		if l.Pipeline == pipeline && l.Kind == kind {
+		if l.Pipeline == pipeline && (kind == "" || l.Kind == kind) {
 			out = append(out, l)
 		}
 	}
@@ -205,6 +205,7 @@ func pumps() Pipeline {
 	s.Layers = 1
 	s.Hidden, s.Epochs, s.Batch, s.Cap, s.Horizon, s.MinAssets, s.Validation = 8, 8, 32, 40, 10, 6, 0.3
 	s.LearningRate, s.Unit = 0.02, "hours"
+	s.Holdout = 0
 	return Pipeline{Name: "pumps", Spec: s, Featurize: plain,
 		Recipe: model.Recipe{Signals: []string{"vibration", "constant"}, Grid: time.Hour, Length: 5, Smooth: 1}}
 }

@@ -16,6 +16,8 @@ import (
 // Lesson is a finished training: the model and what it took.
 type Lesson struct {
 	Model *model.Model
+	// Loss is the validation loss by which lessons of one job are ranked, the smaller the better.
+	Loss float64
 	// Summary is the outcome in words.
 	Summary string
 }
@@ -38,8 +40,12 @@ type Data struct {
 // Learn makes a model of what a pipeline has stored: data set, training, calibration, scoring graph. It registers nothing. memory bounds the windows. For
 // the same rows, labels and Spec the model's parameters are the same to the bit on the same machine. run names it in the lineage.
 func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, w Watcher) (*Lesson, error) {
+	return study(ctx, src, p, memory, run, order{}, w)
+}
+
+func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, w Watcher) (*Lesson, error) {
 	began, spent := time.Now(), cpuTime()
-	d, err := collect(ctx, src, p, memory)
+	d, err := collect(ctx, src, p, memory, o)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +76,7 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	if err != nil {
 		return nil, err
 	}
-	return &Lesson{Model: m, Summary: summary}, nil
+	return &Lesson{Model: m, Loss: trained.ValLoss, Summary: summary}, nil
 }
 
 // finish calibrates a trained network on the validation part and writes its scoring graph.

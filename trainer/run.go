@@ -156,8 +156,13 @@ func (e *earlyError) Error() string {
 	return fmt.Sprintf("the rows of %d failed assets have not come up to their failure", e.assets)
 }
 
+// learn has the pipeline's challengers made and returns the best of them.
 func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error) {
-	return Learn(ctx, r.t.store, &r.s.Pipeline, r.t.cfg.Memory, r.name, Watcher{
+	j := Job{ID: r.name, Pipeline: r.s.Name, Why: why}
+	if m := r.t.registry.Live(r.s.Name); m != nil && m.Recipe.SameShape(&r.s.Recipe) {
+		j.Champion = m.Version
+	}
+	j.Watch = Watcher{
 		Ready: func(d Data) error {
 			if d.Incomplete > 0 && r.s.early < maxEarly && !asked {
 				return &earlyError{d.Incomplete}
@@ -170,7 +175,12 @@ func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error
 			r.last.Epoch, r.last.Loss, r.last.ValLoss, r.last.RowsPerSecond = p.Epoch, p.Loss, p.ValLoss, p.RowsPerSecond
 			r.tell(ctx, event.TrainingEpoch, event.Training{})
 		},
-	})
+	}
+	lessons, err := r.t.maker.Make(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	return lessons[0], nil
 }
 
 // tell sends a step of the run everywhere; what gives its Version and Detail.

@@ -62,6 +62,7 @@ type Trainer struct {
 	pipelines []*student
 	store     Store
 	registry  Registry
+	maker     Maker
 	out       func(event.Training)
 	log       *slog.Logger
 	metrics   *metrics
@@ -92,8 +93,12 @@ func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out f
 	for _, p := range pipelines {
 		t.pipelines = append(t.pipelines, &student{Pipeline: p})
 	}
+	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory}
 	return t
 }
+
+// MakeBy has challengers made by another than Local. Before Run.
+func (t *Trainer) MakeBy(m Maker) { t.maker = m }
 
 // Trigger asks for a training run of a pipeline whatever the policy thinks of its champion; why is for the record. It returns at once; a second call
 // before the run starts replaces the reason. Safe for concurrent use.

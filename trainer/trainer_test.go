@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -286,7 +287,7 @@ func TestSpecYAML(t *testing.T) {
 	s, err := read("task: anomaly\nhidden: 12\n")
 	want := DefaultSpec(model.Anomaly)
 	want.Hidden = 12
-	if err != nil || s != want {
+	if err != nil || !reflect.DeepEqual(s, want) {
 		t.Errorf("read %+v, %v", s, err)
 	}
 	if _, err := read("task: anomaly\nhiden: 12\n"); err == nil || !strings.Contains(err.Error(), "hiden") {

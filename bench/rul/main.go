@@ -95,6 +95,7 @@ func set(p *trainer.Pipeline, assignment string) error {
 }
 
 func run(ctx context.Context, p trainer.Pipeline, lib string, seeds, folds int, verbose bool) error {
+	p.Spec.Holdout = 0 // the test engines are what is kept from training here
 	if err := errors.Join(p.Recipe.Validate(), p.Spec.Validate()); err != nil {
 		return err
 	}

@@ -92,6 +92,8 @@ type Life struct {
 	From int64
 	// Failed is the slot of the grid in which it failed; Alive where that is not known: then a remaining life counts only where it is surely above the cap.
 	Failed int64
+	// Only takes its golden stretches alone: the rest of it was learned from.
+	Only bool
 	// Events are when something was wrong with it, Golden what every model is examined on.
 	Events, Golden []Interval
 }

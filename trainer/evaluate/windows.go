@@ -191,6 +191,9 @@ next:
 // sample tells the truth of the window that ends at end; false where it is not known.
 func (l *Life) sample(end, grid int64, d *Data) (x sample, ok bool) {
 	x = sample{asset: l.Asset, end: end, golden: within(l.Golden, end-1) != nil, left: math.NaN()}
+	if l.Only && !x.golden {
+		return x, false
+	}
 	if i := sort.Search(len(l.Rows), func(i int) bool { return l.Rows[i].Time >= end }); i > 0 {
 		x.row = &l.Rows[i-1]
 	}

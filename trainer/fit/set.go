@@ -26,6 +26,8 @@ type Set struct {
 	Windows []float32
 	// Targets holds one number a window, in the network's unit: around 1 in size.
 	Targets []float32
+	// Weights is what each window counts beside others, of a mean around 1; nil: all the same. What is validated is not weighed.
+	Weights []float32
 }
 
 // Len returns the number of windows.
@@ -44,6 +46,9 @@ func (s *Set) order(dst []int, rng *rand.Rand) {
 func (s *Set) learn(i int, x, y []float32, _ *rand.Rand) float32 {
 	copy(x, s.Window(i))
 	y[0] = s.Targets[i]
+	if s.Weights != nil {
+		return s.Weights[i]
+	}
 	return 1
 }
 
@@ -60,6 +65,14 @@ func (s *Set) Check() error {
 	}
 	if len(s.Windows) != s.Len()*s.Length*s.Width {
 		return fmt.Errorf("%d windows of %d x %d need %d values, there are %d", s.Len(), s.Length, s.Width, s.Len()*s.Length*s.Width, len(s.Windows))
+	}
+	if s.Weights != nil && len(s.Weights) != s.Len() {
+		return fmt.Errorf("%d windows have %d weights", s.Len(), len(s.Weights))
+	}
+	for i, w := range s.Weights {
+		if !finite(w) || w <= 0 {
+			return fmt.Errorf("the weight of window %d is %v", i, w)
+		}
 	}
 	for i, x := range s.Windows {
 		if !finite(x) {

@@ -1,0 +1,53 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+
+	"andon/event"
+	"andon/model"
+)
+
+// Job is an order to make challengers of a pipeline's model. It says all that a worker elsewhere needs beside the configuration.
+type Job struct {
+	// ID names the order, as its run or campaign: one that comes twice under an ID gives the same.
+	ID       string `json:"id"`
+	Pipeline string `json:"pipeline"`
+	// Why is for the record.
+	Why string `json:"why"`
+	// Champion is the live version; empty where there is none.
+	Champion string `json:"champion,omitempty"`
+	// Since is the event time from which on things are different, Unix nanoseconds; 0 where that is not known.
+	Since int64 `json:"since,omitempty"`
+	// Watch is told how it goes, where the job is made in this process or its worker tells.
+	Watch Watcher `json:"-"`
+}
+
+// Maker makes challengers: in this process, by a command, or by a worker elsewhere.
+type Maker interface {
+	// Make returns at least one lesson, the best on the validation part first, or an error. ctx ends it.
+	Make(ctx context.Context, j Job) ([]*Lesson, error)
+}
+
+// Local makes challengers in this process. ONNX Runtime must be open.
+type Local struct {
+	Source    Source
+	Pipelines []Pipeline
+	Memory    event.Bytes
+	// Get finds a champion, for a warm start; it may be nil, then every start is from scratch.
+	Get func(pipeline, version string) (*model.Model, error)
+}
+
+// Make trains what the pipeline's model section says.
+func (l *Local) Make(ctx context.Context, j Job) ([]*Lesson, error) {
+	for i := range l.Pipelines {
+		if p := &l.Pipelines[i]; p.Name == j.Pipeline {
+			lesson, err := study(ctx, l.Source, p, l.Memory, j.ID, order{again: j.Champion != "", since: j.Since}, j.Watch)
+			if err != nil {
+				return nil, err
+			}
+			return []*Lesson{lesson}, nil
+		}
+	}
+	return nil, fmt.Errorf("train %s: no pipeline of that name has a model section", j.Pipeline)
+}
