@@ -27,6 +27,7 @@ import (
 	"andon/processors/features"
 	"andon/scorer"
 	"andon/scorer/oip"
+	"andon/sinks/alerts"
 	"andon/sinks/clickhouse"
 	"andon/sinks/kafka"
 	"andon/trainer"
@@ -53,6 +54,8 @@ type Config struct {
 	// Inference is how others may ask the models, on the console's port.
 	Inference oip.Config     `yaml:"inference"`
 	Console   console.Config `yaml:"console"`
+	// Alerts is who is told of what.
+	Alerts alerts.Config `yaml:"alerts"`
 
 	Topics       Topics       `yaml:"topics"`
 	Transactions Transactions `yaml:"transactions"`
@@ -89,6 +92,8 @@ type Topics struct {
 	State string `yaml:"state"`
 	// Models is of moves of aliases and new versions, which all replicas follow; on a cluster it has one partition and must be compacted.
 	Models string `yaml:"models"`
+	// Alerts is of the state of each alert, which all replicas follow; on a cluster it has one partition and must be compacted.
+	Alerts string `yaml:"alerts"`
 }
 
 // Transactions are those of pipelines that are delivered exactly once.
@@ -176,9 +181,10 @@ func defaultConfig() Config {
 		Trainer:      trainer.Default(),
 		Inference:    oip.Default(),
 		Console:      console.Default(),
+		Alerts:       alerts.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
-			Models: "andon.models"},
+			Models: "andon.models", Alerts: "andon.alerts"},
 	}
 }
 
@@ -249,12 +255,16 @@ func (c *Config) Validate() error {
 	if c.Topics.Models == "" {
 		errs = append(errs, errors.New("topics.models: name a topic: moves of models go by it"))
 	}
+	if c.Topics.Alerts == "" {
+		errs = append(errs, errors.New("topics.alerts: name a topic: the state of alerts is kept in it"))
+	}
 	section("models", c.Models.Limits.Validate())
 	section("models.s3", c.Models.S3.Validate())
 	section("scorer", c.Scorer.Validate())
 	section("inference", c.Inference.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("console", c.Console.Validate())
+	section("alerts", c.Alerts.Validate())
 	names := map[string]bool{}
 	for i := range c.Pipelines {
 		p := &c.Pipelines[i]

@@ -26,6 +26,7 @@ var imports = map[string][]string{
 	// A family: its members are rooms of their own and do not know each other.
 	"sinks/clickhouse": {"event"},
 	"sinks/kafka":      {"event", "ingest/dial"},
+	"sinks/alerts":     {"event"},
 	"console":          {"event", "model"},
 	"deploy":           {},
 	"deploy/kafka":     {"ingest/dial"}, // its tests' broker
@@ -48,8 +49,10 @@ var foreign = map[string][]string{
 	"github.com/minio/minio-go":           {"model"},
 	"google.golang.org/protobuf":          {"model", "scorer", "bench"},
 	"google.golang.org/grpc":              {"scorer", "bench"},
+	"github.com/eclipse/paho.mqtt.golang": {"sinks/alerts"},
+	"github.com/wneessen/go-mail":         {"sinks/alerts"},
 	"github.com/alecthomas/kong":          {"."},
-	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "console", "bench", "."},
+	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "sinks/alerts", "console", "bench", "."},
 }
 
 // TestImports parses every Go file itself: a test that asks the go command can be answered from a stale cache.

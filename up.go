@@ -27,6 +27,7 @@ import (
 	"andon/processors/features"
 	"andon/scorer"
 	"andon/scorer/oip"
+	"andon/sinks/alerts"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
 	"andon/sinks/kafka"
@@ -112,6 +113,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	var store *clickhouse.Store // opened below; the console asks it only once it is there
 	var ready atomic.Pointer[clickhouse.Store]
 	desk := newModelDesk(cfg, room("models"), metrics)
+	bell := alerts.New(cfg.Alerts, room("alerts"), metrics) // what calls people; it may be rung from here on
 	var again pending
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
 		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
@@ -201,6 +203,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(publisher.Close)
 
+	openAlerts(ctx, cfg, bell, bus, intakeAt, publisher, store, "http://"+page, &undo, room("alerts"))
+
 	resender, err := publisher.Resender() // what sends dead letters again
 	if err != nil {
 		return environment(err)
@@ -246,6 +250,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 	}
 	team.run(0, "trainer", teacher.Run)
+	team.run(1, "alerts", bell.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
 	team.run(1, "journal", journal.Run)

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"andon/event"
+	"andon/ingest"
+	"andon/ingest/broker"
+	"andon/sinks/alerts"
+	"andon/sinks/kafka"
+)
+
+// Room for the journal of alerts on the embedded broker: the newest changes of 20,000 matters or so; older ones are in ClickHouse.
+const alertBytes = 32 << 20
+
+// openAlerts gives the desk its journal and what it delivers with. An appliance that cannot have the journal delivers all the same, and says so.
+func openAlerts(ctx context.Context, cfg *Config, desk *alerts.Desk, bus *broker.Broker, at ingest.Config, publisher *kafka.Publisher, store alerts.Store, links string, undo *closers, log *slog.Logger) {
+	deps := alerts.Deps{Store: store, Links: links, Instance: at.InstanceID,
+		Publish: func(ctx context.Context, topic, key string, value []byte, headers []event.Header) error {
+			return publisher.Send(ctx, topic, []byte(key), value, headers)
+		}}
+	journal, err := alertJournal(ctx, cfg, bus, at, publisher, log)
+	if err == nil {
+		undo.add(journal.Close)
+		deps.Journal = journal
+		if bus == nil { // a cluster may have several of us
+			deps.Lead = publisher.Lead(cfg.Topics.Alerts, "andon.alerts", at.InstanceID, log)
+		}
+		err = desk.Open(ctx, deps)
+	} else {
+		_ = desk.Open(ctx, deps)
+	}
+	if err != nil {
+		log.Error("alerts are forgotten at the end of this process, and each replica delivers its own: make the topic with one partition, compacted, and start again", "topic", cfg.Topics.Alerts, "error", err)
+	}
+}
+
+func alertJournal(ctx context.Context, cfg *Config, bus *broker.Broker, at ingest.Config, publisher *kafka.Publisher, log *slog.Logger) (*kafka.Journal, error) {
+	topic := cfg.Topics.Alerts
+	var err error
+	if bus != nil {
+		err = bus.EnsureTopics(ctx, broker.Topic{Name: topic, Partitions: 1, Bytes: alertBytes, Retention: -1})
+	} else if at.CreateTopics {
+		err = ingest.EnsureTopics(ctx, at, []ingest.Topic{{Name: topic, Partitions: 1, Compact: true}}, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return publisher.Journal(topic, log)
+}
