@@ -116,7 +116,9 @@ type Block struct {
 	Sights  []Sight
 	// ShadowSights are what other models say of frames of Sights, as Shadows are of Scores.
 	ShadowSights []Sight
-	DeadLetters  []DeadLetter
+	// Sketches are what pieces of the line looked like beside what the model was made from, by the record that completed each.
+	Sketches    []Sketch
+	DeadLetters []DeadLetter
 }
 
 // Reset empties the block and keeps its memory and its identity (pipeline, topic, partition, names of values).
@@ -128,6 +130,8 @@ func (b *Block) Reset(first int64) {
 	b.Features.Reset()
 	b.Scores, b.Shadows, b.Labels, b.DeadLetters = b.Scores[:0], b.Shadows[:0], b.Labels[:0], b.DeadLetters[:0]
 	b.Sights, b.ShadowSights = b.Sights[:0], b.ShadowSights[:0]
+	clear(b.Sketches) // they are large, and few
+	b.Sketches = b.Sketches[:0]
 }
 
 // Clone returns a copy of the block that shares with it only what is never written to: strings, and the bytes of dead letters.
@@ -137,7 +141,7 @@ func (b *Block) Clone() *Block {
 	r.Asset, r.Time, r.Offset, r.Status, r.Values = slices.Clone(r.Asset), slices.Clone(r.Time), slices.Clone(r.Offset), slices.Clone(r.Status), slices.Clone(r.Values)
 	f.Asset, f.Start, f.End, f.Offset, f.Values = slices.Clone(f.Asset), slices.Clone(f.Start), slices.Clone(f.End), slices.Clone(f.Offset), slices.Clone(f.Values)
 	c.Scores, c.Shadows, c.Labels, c.DeadLetters = slices.Clone(c.Scores), slices.Clone(c.Shadows), slices.Clone(c.Labels), slices.Clone(c.DeadLetters)
-	c.Sights, c.ShadowSights = slices.Clone(c.Sights), slices.Clone(c.ShadowSights)
+	c.Sights, c.ShadowSights, c.Sketches = slices.Clone(c.Sights), slices.Clone(c.ShadowSights), slices.Clone(c.Sketches)
 	return &c
 }
 
@@ -147,5 +151,5 @@ func (b *Block) Rows() int {
 	if b.Counted {
 		rows = b.Tally.Rows()
 	}
-	return rows + b.Features.Len() + len(b.Scores) + len(b.Labels) + len(b.Sights) + len(b.DeadLetters)
+	return rows + b.Features.Len() + len(b.Scores) + len(b.Sketches) + len(b.Labels) + len(b.Sights) + len(b.DeadLetters)
 }

@@ -90,6 +90,8 @@ type Batch struct {
 	Rows     []Row
 	Labels   []Label
 	Frames   []Frame
+	// Sketches are what lines tell of themselves for the panel.
+	Sketches []Sketch
 	Rejects  []DeadLetter
 	// Bytes is the size of the records the batch was made from.
 	Bytes int
@@ -101,7 +103,7 @@ type Batch struct {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	*b = Batch{Rows: b.Rows[:0], Labels: b.Labels[:0], Frames: b.Frames[:0], Rejects: b.Rejects[:0], arena: b.arena[:0]}
+	*b = Batch{Rows: b.Rows[:0], Labels: b.Labels[:0], Frames: b.Frames[:0], Sketches: b.Sketches[:0], Rejects: b.Rejects[:0], arena: b.arena[:0]}
 }
 
 // Values returns n values, all to be set by the caller, that live as long as the batch's content.

@@ -4,6 +4,7 @@ package model
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -81,9 +82,25 @@ type Model struct {
 	Version string
 	// ONNX is the whole file.
 	ONNX []byte
+	// Reference is what the model's windows and verdicts looked like when it was made, for those who watch whether they still do: bytes that processors/drift reads. Empty where the file has none.
+	Reference []byte
 }
 
-const metaKey = "andon.model"
+const (
+	metaKey      = "andon.model"
+	referenceKey = "andon.reference"
+)
+
+// mostReference bounds a model's Reference, in bytes.
+const mostReference = 1 << 20
+
+// Refer writes a reference into an ONNX file that is not sealed yet.
+func Refer(file, reference []byte) ([]byte, error) {
+	if len(reference) > mostReference {
+		return nil, fmt.Errorf("keep the model's reference: %d bytes are more than %d", len(reference), mostReference)
+	}
+	return onnx.AppendMetadata(file, referenceKey, base64.StdEncoding.EncodeToString(reference)), nil
+}
 
 // Seal writes meta into an ONNX file that has no metadata of ours yet, and returns the model.
 func Seal(file []byte, meta Meta) (*Model, error) {
@@ -113,6 +130,11 @@ func Parse(file []byte) (*Model, error) {
 	}
 	if err := m.takes(); err != nil {
 		return nil, fmt.Errorf("parse model: metadata %q: %w", metaKey, err)
+	}
+	if text := props[referenceKey]; len(text) <= base64.StdEncoding.EncodedLen(mostReference) {
+		if m.Reference, err = base64.StdEncoding.DecodeString(text); err != nil {
+			return nil, fmt.Errorf("parse model: metadata %q: %w", referenceKey, err)
+		}
 	}
 	m.Version = versionOf(file)
 	return m, nil

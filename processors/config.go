@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"andon/event"
+	"andon/processors/drift"
 	"andon/processors/features"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Snapshot  Snapshot            `yaml:"snapshot"`
 	// ScoreChunk is how many windows go to the scorer in one call.
 	ScoreChunk int `yaml:"score_chunk"`
+	// Drift says how windows are watched.
+	Drift drift.Config `yaml:"drift"`
 	// Rescore is for a line that runs beside the live one; nil for that.
 	Rescore *Rescore `yaml:"-"`
 }
@@ -74,6 +77,7 @@ func Default() Config {
 		Snapshot: Snapshot{Records: 50_000},
 		// Enough for a device that likes large batches, at 3.6 MB for windows of 30x29; the first of them waits about 20 ms of two cores for the last.
 		ScoreChunk: 1024,
+		Drift:      drift.Default(),
 	}
 }
 
@@ -114,6 +118,9 @@ func (c *Config) Validate() error {
 	errs = append(errs, under("snapshot", c.Snapshot.Validate())...)
 	if c.ScoreChunk < 1 {
 		errs = append(errs, fmt.Errorf("score_chunk: %d is not a positive number", c.ScoreChunk))
+	}
+	if c.Drift.Enabled {
+		errs = append(errs, under("drift", c.Drift.Validate())...)
 	}
 	if c.Rescore != nil {
 		errs = append(errs, c.Rescore.Validate())

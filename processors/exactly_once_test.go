@@ -168,7 +168,7 @@ const (
 func TestExactlyOnce(t *testing.T) {
 	ctx := context.Background()
 	crashes, again, scores, values, saves, losses := 0, 0, 0, 0, 0, 0
-	shadows, missed, tried := 0, 0, 0
+	shadows, missed, tried, pieces := 0, 0, 0, 0
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := small()
@@ -181,6 +181,7 @@ func TestExactlyOnce(t *testing.T) {
 			cfg = aggregated(cfg, 30*time.Second, []time.Duration{30 * time.Second, 10 * time.Second, 7 * time.Second}[rng.IntN(3)])
 			cfg.Aggregate.Remember = []int{0, 5}[rng.IntN(2)]
 		}
+		cfg.Drift.Windows, cfg.Drift.Groups = pieceWindows, map[string]string{"even": "asset-[024]"}
 		log, end := randomLog(rng, 300, 1+rng.IntN(5), 2)
 
 		calm := newWorld()
@@ -262,13 +263,14 @@ func TestExactlyOnce(t *testing.T) {
 		for _, n := range all {
 			missed += n
 		}
+		pieces += len(calm.tables["drift"][token{0, end}])
 		scores += len(calm.tables["scores"][token{0, end}])
 		values += len(calm.tables["features"][token{0, end}])
 		saves, losses = saves+w.saves, losses+w.losses
 	}
-	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 || shadows < 1000 || missed < 300 || tried < 300 {
-		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost, %d rows of shadows and %d missed, %d scores of canaries",
-			crashes, again, scores, values, saves, losses, shadows, missed, tried)
+	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 || shadows < 1000 || missed < 300 || tried < 300 || pieces < 3000 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost, %d rows of shadows and %d missed, %d scores of canaries, %d features of pieces",
+			crashes, again, scores, values, saves, losses, shadows, missed, tried, pieces)
 	}
 }
 

@@ -84,7 +84,7 @@ func (p *Pipeline) outgoing() *event.Block {
 
 // publish sends what is published of a block, at least once.
 func (p *Pipeline) publish(ctx context.Context, b *event.Block) error {
-	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+b.Features.Len()+len(b.DeadLetters) > 0 {
+	if pub := p.line.out.Publisher; pub != nil && p.published(b)+len(b.Scores)+len(b.Sketches)+b.Features.Len()+len(b.DeadLetters) > 0 {
 		if err := pub.Publish(ctx, b); err != nil {
 			return p.fail("publish", b.First, b.Next, err)
 		}

@@ -4,7 +4,7 @@
 // andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
 // andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline},
 // andon_pipeline_dead_letters_total{pipeline,reason} (malformed, late, future, ancient, refused; every dead letter once, when it is stored),
-// andon_pipeline_shadow_windows_total{pipeline,outcome} (scored, shed, failed), andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
+// andon_drift_pieces_total{pipeline}, andon_pipeline_shadow_windows_total{pipeline,outcome} (scored, shed, failed), andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
 package processors
 
 import (
@@ -18,6 +18,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/drift"
 )
 
 // Scorer gives verdicts: windows holds len(out) windows, row-major [len(out), Length, Width], scaled by m's recipe; out[i] is the i-th's verdict.
@@ -102,6 +103,9 @@ type Line struct {
 	now    func() time.Time
 	// patience is shadePatience but in tests.
 	patience time.Duration
+	// groups and profiles are what partitions' watches share.
+	groups   []drift.Group
+	profiles profiles
 }
 
 // New makes a pipeline. metrics are shared by all pipelines.
@@ -110,6 +114,7 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
 	}
+	l.groups = cfg.Drift.Compile()
 	if judge.Live == nil || judge.Scorer == nil {
 		l.judge = Judge{Live: func() *model.Model { return nil }}
 	}
@@ -171,6 +176,8 @@ func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error)
 	p.at, p.reform = n.Fold, n.Intent
 	n.Intent = nil
 	p.note = *n
+	p.watch = l.watch()
+	p.watch.begin(n)
 	if p.state, _, err = l.state(&p.block.Features); err != nil {
 		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
 	}

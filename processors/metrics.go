@@ -19,6 +19,7 @@ type Metrics struct {
 	letters  *prometheus.CounterVec
 	kept     *prometheus.CounterVec
 	shadows  *prometheus.CounterVec
+	pieces   *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	flushing *prometheus.HistogramVec
 }
@@ -47,6 +48,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Snapshots of partitions' states: saved, or failed; at a start restored, lost and so read back from the log, or of other settings (changed)."}, []string{"pipeline", "outcome"}),
 		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_shadow_windows_total",
 			Help: "Windows that a shadow should have scored: scored, shed because there was no time for it, or failed."}, []string{"pipeline", "outcome"}),
+		pieces: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_drift_pieces_total",
+			Help: "Pieces of windows, of each asset group, that were counted beside the model's reference."}, pipeline),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "andon_pipeline_latency_seconds",
 			Help:    "From the arrival of a record to the score of the window that it completed.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
@@ -54,7 +57,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.pieces, m.latency, m.flushing)
 	return m
 }
 
@@ -68,7 +71,7 @@ const (
 type meters struct {
 	rows                            [outcomes]prometheus.Counter
 	surplus, windows, folded, unfit prometheus.Counter
-	refused                         prometheus.Counter
+	refused, pieces                 prometheus.Counter
 	latency, flushing               prometheus.Observer
 	snapshots                       map[string]prometheus.Counter // by outcome
 	shadows                         [3]prometheus.Counter
@@ -101,7 +104,7 @@ func (m *Metrics) of(pipeline string) meters {
 		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
 		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),
 		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
-		snapshots: snapshots,
+		snapshots: snapshots, pieces: m.pieces.WithLabelValues(pipeline),
 		shadows: [...]prometheus.Counter{shadowScored: m.shadows.WithLabelValues(pipeline, "scored"), shadowShed: m.shadows.WithLabelValues(pipeline, "shed"),
 			shadowFailed: m.shadows.WithLabelValues(pipeline, "failed")},
 	}

@@ -15,6 +15,8 @@ type note struct {
 	Clock *int64 `json:"wm,omitempty"`
 	// Kept is the snapshot to begin with instead.
 	Kept *kept `json:"snap,omitempty"`
+	// Watch is the piece that was not full, of a line that is watched.
+	Watch *noteWatch `json:"watch,omitempty"`
 	// Intent is there while the block that begins at the committed offset may or may not be stored.
 	Intent *intent `json:"intent,omitempty"`
 }

@@ -34,6 +34,9 @@ type Pipeline struct {
 	// tried is where the last snapshot was tried, and size how large the last was.
 	tried int64
 	size  int
+	// keepSoon asks for a snapshot at the next flush. watch is nil for a line that is not watched.
+	keepSoon bool
+	watch    *watch
 
 	block  event.Block
 	due    time.Time
@@ -136,8 +139,11 @@ func (p *Pipeline) full() bool {
 func (p *Pipeline) bytes() int {
 	b := &p.block
 	// The sizes of a row's other columns, and of a score with its strings shared.
-	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + (len(b.Scores)+len(b.Shadows))*168 + len(b.Labels)*128 + p.letterBytes
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + (len(b.Scores)+len(b.Shadows))*168 + len(b.Sketches)*sketchBytes + len(b.Labels)*128 + p.letterBytes
 }
+
+// sketchBytes is about what a sketch of 30 features takes.
+const sketchBytes = 24 << 10
 
 // values estimates what the values of windows take of that.
 func (p *Pipeline) values() int {
@@ -148,9 +154,11 @@ func (p *Pipeline) values() int {
 // fold takes rows that are stored already into the state.
 func (p *Pipeline) fold(b *event.Batch, c *cursor, to int64) error {
 	from := c.row
+	var row *event.Row
+	emit := p.watch.emit(p, &row)
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
-		if p.state != nil && !b.Rows[c.row].Filtered {
-			if _, err := p.state.Row(&b.Rows[c.row], nil); err != nil {
+		if row = &b.Rows[c.row]; p.state != nil && !row.Filtered {
+			if _, err := p.state.Row(row, emit); err != nil {
 				return p.fail("fold", p.at, to, err)
 			}
 		}
@@ -180,6 +188,9 @@ func (p *Pipeline) work(ctx context.Context, b *event.Batch, c *cursor, to int64
 	var counts [outcomes]int
 	scored, told, from, sparse := len(p.block.Scores), p.block.Features.Len(), c.row, false
 	only := p.line.cfg.Rescore != nil
+	if err := p.watch.folded(ctx, p); err != nil {
+		return p.fail("watch", p.at, to, err)
+	}
 	p.choose()
 	for c.row < len(b.Rows) && b.Rows[c.row].Offset < to {
 		row = &b.Rows[c.row]

@@ -57,6 +57,7 @@ func (p *Pipeline) choose() {
 	if same(canary, p.champion.model) {
 		canary = nil // its share of the assets is the champion's anyway
 	}
+	p.watch.turn(p, p.champion.watched())
 	switch was := p.canary.fits; {
 	case !p.canary.use(canary, p.line.recipe) || p.line.recipe == nil:
 	case canary == nil && was:
@@ -136,6 +137,12 @@ func (p *Pipeline) judged(ctx context.Context, l *lane, b *event.Batch) error {
 		s := &p.block.Scores[row]
 		s.Verdict, s.Latency, s.ScoredAt = l.verdicts[i], latency, now
 		p.line.meters.latency.Observe(float64(latency) / 1e9)
+	}
+	if l == &p.champion && p.watch != nil {
+		size, width := l.model.Recipe.Length*l.model.Recipe.Width(), l.model.Recipe.Width()
+		for i, row := range l.rows {
+			p.watch.see(p, &p.block.Scores[row], l.windows[(i+1)*size-width:(i+1)*size])
+		}
 	}
 	p.version = l.model.Version
 	if l == &p.canary && p.champion.fits {

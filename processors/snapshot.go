@@ -57,10 +57,11 @@ func (p *Pipeline) keep(ctx context.Context, fold, next int64) (*kept, error) {
 		from = last.At
 	}
 	limit := l.cfg.Snapshot.Records
-	if l.out.Vault == nil || limit == 0 || next-max(from, p.tried) <= max(limit, int64(p.size/perRecord)) {
+	if l.out.Vault == nil || limit == 0 || !p.keepSoon && next-max(from, p.tried) <= max(limit, int64(p.size/perRecord)) {
 		return last, nil
 	}
-	data := p.state.Snapshot(make([]byte, 0, p.size+p.size/8))
+	data := p.snapshot(make([]byte, 0, p.size+p.size/8))
+	p.keepSoon = false
 	p.tried, p.size = next, len(data)
 	k := &kept{At: next, Schema: l.schema}
 	if p.note.Kept != nil { // of use or not, the commit names it still
@@ -103,7 +104,7 @@ func (p *Pipeline) restore(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("load the snapshot %s: %w", k.Ref, context.Cause(ctx))
 	}
 	if err == nil {
-		err = p.state.Restore(data)
+		err = p.restoreState(data)
 	}
 	if err != nil {
 		p.line.meters.snapshots["lost"].Inc()
@@ -118,11 +119,11 @@ func (p *Pipeline) restore(ctx context.Context) (bool, error) {
 
 // noteOf makes the note of next, which the state stands before.
 func (p *Pipeline) noteOf(ctx context.Context, next int64) (note, error) {
-	n := note{V: noteVersion, Fold: next}
+	n := note{V: noteVersion, Fold: next, Watch: p.watch.note()}
 	if p.state == nil {
 		return n, nil
 	}
-	fold, clock := p.state.Fold(next)
+	fold, clock := p.watch.hold(p.state.Fold(next))
 	if n.Fold = fold; clock != features.NoClock {
 		n.Clock = &clock
 	}

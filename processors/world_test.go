@@ -18,6 +18,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/drift"
 	"andon/processors/features"
 	"andon/processors/internal/cases"
 )
@@ -85,7 +86,7 @@ type entry struct {
 
 func newWorld() *world {
 	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, seen: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
-	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled", "shadow_scores"} {
+	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled", "shadow_scores", "drift"} {
 		w.tables[table] = map[token][]string{}
 	}
 	return w
@@ -196,7 +197,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 		w.before()
 	}
 	at := token{b.First, b.Next}
-	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "handled", "shadow_scores"} {
+	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "drift", "handled", "shadow_scores"} {
 		rows := lines(b, table)
 		if len(rows) == 0 {
 			continue
@@ -242,6 +243,12 @@ func lines(b *event.Block, table string) (rows []string) {
 		}
 		for _, s := range scores {
 			rows = append(rows, fmt.Sprintf("@%d %s [%g,%g) value=%g risk=%g model=%s", s.Offset, s.Asset, float64(s.Start)/1e9, float64(s.End)/1e9, s.Value, s.Risk, s.Version))
+		}
+	case "drift":
+		for _, s := range b.Sketches {
+			for _, f := range s.Features { // to the bit
+				rows = append(rows, fmt.Sprintf("@%d %s piece %d of %s [%d,%d] %d windows of %d: %+v", s.Offset, s.Version, s.Piece, s.Group, s.Start, s.End, s.Windows, s.Clusters, f))
+			}
 		}
 	case "features":
 		f := &b.Features
@@ -424,7 +431,35 @@ func aggregated(c Config, size, every time.Duration) Config {
 
 // fits is a model for the line's recipe.
 func fits(l *Line, version string) *model.Model {
-	return &model.Model{Meta: model.Meta{Recipe: *l.Recipe()}, Version: version}
+	m := &model.Model{Meta: model.Meta{Recipe: *l.Recipe()}, Version: version}
+	if l.cfg.Drift.Windows == pieceWindows {
+		m.Reference = reference(&m.Recipe)
+	}
+	return m
+}
+
+// pieceWindows is the size of pieces in tests that watch.
+const pieceWindows = 50
+
+// reference is one of numbers like those of randomLog.
+func reference(r *model.Recipe) []byte {
+	rng := rand.New(rand.NewPCG(3, 4))
+	rows := WatchRows(r, pieceWindows)
+	for i := range 500 {
+		for range rows.Names {
+			rows.Values = append(rows.Values, math.Round(100*rng.Float64()))
+		}
+		rows.Asset, rows.At = append(rows.Asset, int32(i%7)), append(rows.At, int64(i))
+	}
+	p, err := drift.NewProfile(rows)
+	if err != nil {
+		panic(err)
+	}
+	data, err := p.AppendBinary(nil)
+	if err != nil {
+		panic(err)
+	}
+	return data
 }
 
 // scaled is such a model with a scale of its own, so that its windows are others.

@@ -1,0 +1,139 @@
+package drift
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"andon/event"
+)
+
+// A Profile's file is JSON, packed by DEFLATE, after one byte for its version: some 20 KB for 30 channels. mostProfile bounds what is unpacked.
+const (
+	profileVersion = 1
+	mostProfile    = 16 << 20
+)
+
+// profileFile is a Profile as its file holds it.
+type profileFile struct {
+	Profile
+	Together *pcaFile  `json:"together_pca,omitempty"`
+	Of       []int     `json:"of,omitempty"`
+	Loss     *additive `json:"loss_estimator,omitempty"`
+}
+
+type pcaFile struct {
+	Mean, Inverse, Components []float64
+	K                         int
+	Usual, Deviation          float64
+}
+
+// short is a number with as many digits as a reference can know.
+func short(v []float64) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(float32(x))
+	}
+	return out
+}
+
+// AppendBinary appends the profile's file. Shares are kept to seven digits; edges are exact, so that equal values stay in their bin.
+func (p *Profile) AppendBinary(dst []byte) ([]byte, error) {
+	f := profileFile{Profile: *p, Of: p.of, Loss: p.loss}
+	f.Features = slices.Clone(p.Features)
+	for j := range f.Features {
+		g := &f.Features[j]
+		shares := make([][]float64, len(g.P))
+		for s := range shares {
+			shares[s] = short(g.P[s])
+		}
+		g.P = shares
+	}
+	if t := p.together; t != nil {
+		f.Together = &pcaFile{t.mean, t.inverse, short(t.components), t.k, t.Mean, t.Deviation}
+	}
+	var b bytes.Buffer
+	b.WriteByte(profileVersion)
+	w, err := flate.NewWriter(&b, flate.BestCompression)
+	if err == nil {
+		err = json.NewEncoder(w).Encode(&f)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write a drift reference: %w", err)
+	}
+	return append(dst, b.Bytes()...), nil
+}
+
+// ReadProfile reads a profile's file and checks it.
+func ReadProfile(data []byte) (*Profile, error) {
+	fault := func(format string, args ...any) (*Profile, error) {
+		return nil, fmt.Errorf("read a drift reference: "+format, args...)
+	}
+	if len(data) == 0 || data[0] != profileVersion {
+		return fault("it is of another version: train the model again")
+	}
+	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), mostProfile+1))
+	if err != nil {
+		return fault("%w", err)
+	}
+	if len(text) > mostProfile {
+		return fault("it unpacks to more than %d bytes", mostProfile)
+	}
+	var f profileFile
+	if err := json.Unmarshal(text, &f); err != nil {
+		return fault("%w", err)
+	}
+	p := &f.Profile
+	p.of, p.loss = f.Of, f.Loss
+	d, strata := len(p.Inputs), p.strata()
+	if d == 0 || p.Condition >= d || p.Risk >= d || !slices.IsSorted(p.Cuts) || p.Piece < parts || len(p.Calibration.Score) != len(p.Calibration.Probability) {
+		return fault("it does not hold together")
+	}
+	for j := range p.Features {
+		g := &p.Features[j]
+		whole := g.Input < d && len(g.P) == strata && len(g.Means) == strata && len(g.Deviations) == strata && len(g.Missing) == strata && len(g.Edges) > 0 && len(g.Edges) <= 2*profileBins &&
+			slices.IsSorted(g.Edges) && g.Std != 0
+		for _, shares := range g.P {
+			whole = whole && len(shares) == len(g.Edges)+1
+		}
+		for _, noise := range g.Noise {
+			whole = whole && len(noise) == strata
+		}
+		if !whole {
+			return fault("feature %q does not hold together", g.Name)
+		}
+		g.derive()
+	}
+	if t := f.Together; t != nil {
+		k := len(p.of)
+		if len(t.Mean) != k || len(t.Inverse) != k || len(t.Components) != t.K*k || slices.ContainsFunc(p.of, func(j int) bool { return j < 0 || j >= d }) {
+			return fault("its components do not hold together")
+		}
+		p.together = &PCA{mean: t.Mean, inverse: t.Inverse, components: t.Components, k: t.K, Mean: t.Usual, Deviation: t.Deviation}
+	}
+	for j := range p.Features {
+		switch g := &p.Features[j]; {
+		case g.Input >= 0, g.Role == event.RoleTogether && p.together != nil, g.Role == event.RoleLoss && p.loss != nil:
+		default:
+			return fault("feature %q is made of nothing", g.Name)
+		}
+	}
+	if p.loss != nil {
+		if len(p.loss.Steps) > len(p.Features) || math.IsNaN(p.loss.Base) {
+			return fault("its loss estimator does not hold together")
+		}
+		for j, steps := range p.loss.Steps {
+			if g := &p.Features[j]; steps != nil && (g.Input < 0 || len(steps) != len(g.Edges)+2) {
+				return fault("its loss estimator does not hold together")
+			}
+		}
+	}
+	return p, nil
+}
