@@ -89,9 +89,9 @@ func (c *modelList) Run(t *talk) error {
 	if c.JSON {
 		return json.NewEncoder(t.out).Encode(infos)
 	}
-	table := &event.Table{Columns: []string{"pipeline", "version", "alias", "task", "network", "added", "windows", "bytes"}}
+	table := &event.Table{Columns: []string{"pipeline", "version", "alias", "task", "network", "takes", "added", "windows", "bytes"}}
 	for _, i := range infos {
-		table.Rows = append(table.Rows, []any{i.Pipeline, i.Version, aliases(i), string(i.Task), i.Network, i.Added.UTC().Format(time.DateTime), i.Lineage.Windows, i.Bytes})
+		table.Rows = append(table.Rows, []any{i.Pipeline, i.Version, aliases(i), string(i.Task), i.Network, takes(&i.Meta), i.Added.UTC().Format(time.DateTime), i.Lineage.Windows, i.Bytes})
 	}
 	return printTable(t.out, table)
 }

@@ -92,8 +92,17 @@ func sideBySide(a, b shownModel, scores [2]seen) *event.Table {
 	row("network", a.Network, b.Network)
 	row("bytes", a.Bytes, b.Bytes)
 	row("nodes", a.Nodes, b.Nodes)
+	row("takes", takes(&a.Meta), takes(&b.Meta))
+	if a.Picture != nil && b.Picture != nil {
+		x, y := a.Picture, b.Picture
+		row("form", x.Form, y.Form)
+		row("threshold", x.Threshold, y.Threshold)
+		row("overlap", x.Overlap, y.Overlap)
+		row("normal", x.Normal, y.Normal)
+		row("mean", x.Mean, y.Mean)
+		row("std", x.Std, y.Std)
+	}
 	row("channels", strings.Join(a.Recipe.Channels(), " "), strings.Join(b.Recipe.Channels(), " "))
-	row("window", fmt.Sprintf("%d x %v", a.Recipe.Length, a.Recipe.Grid), fmt.Sprintf("%d x %v", b.Recipe.Length, b.Recipe.Grid))
 	row("scaled", len(a.Recipe.Scale) > 0, len(b.Recipe.Scale) > 0)
 	row("inputs", strings.Join(a.Inputs, ", "), strings.Join(b.Inputs, ", "))
 	row("outputs", strings.Join(a.Outputs, ", "), strings.Join(b.Outputs, ", "))

@@ -78,6 +78,9 @@ func (d *modelDesk) fits(m *model.Model) error {
 	if p.Aggregate != nil {
 		return fmt.Errorf("pipelines.%s ends at the values of its windows, which no model scores", m.Pipeline)
 	}
+	if takesFrames(p) || m.Picture != nil {
+		return fitsFrames(p, m)
+	}
 	want := p.recipe()
 	if m.Recipe.SameShape(&want) {
 		return nil
@@ -140,7 +143,7 @@ func (d *modelDesk) Push(ctx context.Context, p console.Push) (info model.Info, 
 	}
 	measured, err := d.try(ctx, m)
 	if err != nil {
-		if adopt.ForOne(p.File) {
+		if m.Picture == nil && adopt.ForOne(p.File) {
 			err = fmt.Errorf("%w; it was exported for one window at a time: export it with a free first dimension (PyTorch: dynamic_shapes or dynamic_axes)", err)
 		}
 		return info, false, fmt.Errorf("%s is not taken in: its first run: %w", name, err)
@@ -192,6 +195,16 @@ func (d *modelDesk) make(p console.Push) (*model.Model, error) {
 		if err := spec.Validate(); err != nil {
 			return nil, fmt.Errorf("the spec does not hold: %w", err)
 		}
+	}
+	if takesFrames(pipeline) {
+		m, err := adopt.AdoptPicture(p.File, spec, p.Pipeline, lineage)
+		if err != nil {
+			return nil, err
+		}
+		return m, d.fits(m)
+	}
+	if spec.Picture != nil {
+		return nil, fmt.Errorf("picture: the records of pipelines.%s are readings (source.shape %s), and the model is of frames", p.Pipeline, pipeline.Source.Shape)
 	}
 	return adopt.Adopt(p.File, spec, p.Pipeline, recipe, lineage)
 }

@@ -27,9 +27,10 @@ import (
 
 // trialCommand is the process in which a stranger's model runs for the first time: what it does to its process, it does not do to the appliance.
 type trialCommand struct {
-	Library  string `help:"ONNX Runtime."`
-	MaxBatch int    `help:"Windows in a run."`
-	Memory   int64  `help:"Bytes that the process may have."`
+	Library     string `help:"ONNX Runtime."`
+	MaxBatch    int    `help:"Windows in a run."`
+	MaxPictures int    `help:"Pictures in a run."`
+	Memory      int64  `help:"Bytes that the process may have."`
 }
 
 // trialResult is what the process says on standard output.
@@ -48,7 +49,7 @@ func tryModel(ctx context.Context, cfg *Config, m *model.Model) (map[string]floa
 	short, cancel := context.WithTimeout(ctx, limits.TrialTime)
 	defer cancel()
 	cmd := exec.CommandContext(short, self, "trial", "--library", cfg.library("libonnxruntime.so"), "--max-batch", strconv.Itoa(cfg.Scorer.MaxBatch),
-		"--memory", strconv.FormatInt(int64(limits.TrialMemory), 10))
+		"--max-pictures", strconv.Itoa(cfg.Scorer.MaxPictures), "--memory", strconv.FormatInt(int64(limits.TrialMemory), 10))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdin = bytes.NewReader(m.ONNX)
 	var out, talk bytes.Buffer
@@ -103,7 +104,7 @@ func (c *trialCommand) trial(ctx context.Context, from io.Reader) (map[string]fl
 		return nil, err
 	}
 	cfg := scorer.Default()
-	cfg.Workers, cfg.MaxBatch = 1, c.MaxBatch
+	cfg.Workers, cfg.MaxBatch, cfg.MaxPictures = 1, c.MaxBatch, c.MaxPictures
 	judge := scorer.New(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer judge.Close()
 	began := time.Now()
@@ -114,6 +115,9 @@ func (c *trialCommand) trial(ctx context.Context, from io.Reader) (map[string]fl
 		return nil, err
 	}
 	measured := map[string]float64{"trial_load_seconds": time.Since(began).Seconds()}
+	if m.Picture != nil {
+		return measured, trySeeing(ctx, judge, m, measured)
+	}
 	size := m.Recipe.Length * m.Recipe.Width()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, batch := range []int{1, 32} {

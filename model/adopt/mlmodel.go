@@ -128,6 +128,12 @@ func (s *Spec) Over(under *Spec) *Spec {
 	if s.Value != nil || s.Risk != nil {
 		out.Value, out.Risk = s.Value, s.Risk
 	}
+	if s.Picture != nil {
+		out.Picture = s.Picture
+	}
+	if out.Picture != nil { // MLflow's signature of the input says what the file declares
+		out.Inputs = nil
+	}
 	if s.Metrics != nil {
 		out.Metrics = s.Metrics
 	}

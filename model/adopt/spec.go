@@ -25,6 +25,8 @@ type Spec struct {
 	// Value and Risk say where the verdict is; one that is left away is taken from the other.
 	Value *Output `yaml:"value"`
 	Risk  *Output `yaml:"risk"`
+	// Picture is of a model of pictures, in the place of inputs, value and risk.
+	Picture *Picture `yaml:"picture"`
 	// Metrics are kept with the model.
 	Metrics map[string]float64 `yaml:"metrics"`
 }
@@ -98,7 +100,15 @@ func (s *Spec) Validate() error {
 	fault := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
 	}
+	if s.Picture != nil && (s.Task == "" || pictured(s.Task)) {
+		return s.pictureFaults()
+	}
+	if s.Picture != nil {
+		fault("picture", "a model of %s is of windows", s.Task)
+	}
 	switch s.Task {
+	case model.Classification, model.Detection:
+		fault("picture", "say what the model takes of a frame, and its labels")
 	case "", model.Score, model.Anomaly:
 		if s.Horizon != 0 {
 			fault("horizon", "only a model of %s has one", model.RemainingLife)
@@ -108,7 +118,7 @@ func (s *Spec) Validate() error {
 			fault("horizon", "say within how many grid steps the risk means a failure")
 		}
 	default:
-		fault("task", "%q is not one of %s, %s, %s", s.Task, model.Score, model.RemainingLife, model.Anomaly)
+		fault("task", "%q is not one of %s, %s, %s, %s, %s", s.Task, model.Score, model.RemainingLife, model.Anomaly, model.Classification, model.Detection)
 	}
 	for i := range s.Inputs {
 		in, key := &s.Inputs[i], fmt.Sprintf("inputs[%d]", i)

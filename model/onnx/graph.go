@@ -20,10 +20,12 @@ type Type int32
 
 // The element types that our graphs use.
 const (
-	Float  Type = 1
-	Int64  Type = 7
-	Bool   Type = 9
-	Double Type = 11
+	Float   Type = 1
+	Uint8   Type = 2
+	Int64   Type = 7
+	Bool    Type = 9
+	Float16 Type = 10
+	Double  Type = 11
 )
 
 // Dim is one dimension of a shape: a fixed size, or a name for a size that each run chooses.

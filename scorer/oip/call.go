@@ -122,7 +122,11 @@ func (c *call) all() {
 }
 
 // accept checks the inputs against what the model takes and lays out the windows for a run.
-func (c *call) accept(r *model.Recipe) *fault {
+func (c *call) accept(m *model.Model) *fault {
+	if m.Picture != nil {
+		return wrong("model %s is of pictures, which this protocol does not ask here: send frames to the pipeline's topic", m.Pipeline)
+	}
+	r := &m.Recipe
 	length, width := int64(r.Length), int64(r.Width())
 	if len(c.inputs) != 1 {
 		return wrong("%d inputs: the model takes one, %s FP32 [-1,%d,%d]", len(c.inputs), model.Input, length, width)

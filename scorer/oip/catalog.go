@@ -106,6 +106,13 @@ func (c *catalog) find(name, version string) (*model.Info, *fault) {
 	return nil, unknown("model %s has no version %q; GET /v2/models/%s lists its versions", name, version, name)
 }
 
+func (c *catalog) versions(name string) (all []string) {
+	for _, v := range c.models.List(name) {
+		all = append(all, v.Version)
+	}
+	return all
+}
+
 func (c *catalog) knows(name string) bool {
 	return slices.Contains(c.pipelines, name) || slices.Contains(c.models.Pipelines(), name)
 }

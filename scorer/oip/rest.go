@@ -207,7 +207,7 @@ func (s *Server) inferREST(r *http.Request, m *model.Model, c *call) *fault {
 	if f := c.request(js, rest); f != nil {
 		return f
 	}
-	if f := c.accept(&m.Recipe); f != nil {
+	if f := c.accept(m); f != nil {
 		return f
 	}
 	return s.score(r.Context(), m, c)

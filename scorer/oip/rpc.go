@@ -233,7 +233,7 @@ func (s *Server) rpcInfer(ctx context.Context, r *pb.ModelInferRequest) (*pb.Mod
 	c := newCall()
 	defer c.free()
 	if f = c.fromRPC(r); f == nil {
-		if f = c.accept(&m.Recipe); f == nil {
+		if f = c.accept(m); f == nil {
 			f = s.score(ctx, m, c)
 		}
 	}

@@ -131,6 +131,9 @@ func (s *Server) describe(name, version string) (*description, *fault) {
 	if f != nil {
 		return nil, f
 	}
+	if info.Picture != nil {
+		return s.describePicture(info)
+	}
 	r := &info.Recipe
 	d := &description{Name: name, Platform: "onnx_onnxv1", largest: max(1, int(s.cfg.MaxRequest)/(4*r.Length*r.Width())-1),
 		Inputs:  []port{{model.Input, "FP32", []int64{-1, int64(r.Length), int64(r.Width())}}},
@@ -151,9 +154,7 @@ func (s *Server) describe(name, version string) (*description, *fault) {
 	} else {
 		d.Properties["scaled"] = "true: the model was trained on the channels as they are"
 	}
-	for _, v := range s.catalog.models.List(name) {
-		d.Versions = append(d.Versions, v.Version)
-	}
+	d.Versions = s.catalog.versions(name)
 	return d, nil
 }
 
