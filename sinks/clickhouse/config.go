@@ -36,7 +36,7 @@ type Config struct {
 	Engine engine.Config `yaml:"engine"`
 }
 
-// Retention says how long rows are kept after they were stored, whatever their event time; 0 keeps them for ever. Labels, trainings, models and
+// Retention says how long rows are kept after they were stored, whatever their event time; 0 keeps them for ever. Labels, trainings, evaluations, models and
 // what happened to replays are always kept: they are few, and nothing else tells where a model came from.
 type Retention struct {
 	Readings     time.Duration `yaml:"readings"`

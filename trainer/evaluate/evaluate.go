@@ -8,6 +8,7 @@ package evaluate
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -113,6 +114,10 @@ type Upkeep struct{ Retrainings, Alarms Number }
 
 // Table is models × scenarios, and models × costs.
 type Table struct {
+	// ID names it; Who asked for it, and Why.
+	ID       string     `json:"id"`
+	Who      string     `json:"who,omitempty"`
+	Why      string     `json:"why,omitempty"`
 	Pipeline string     `json:"pipeline"`
 	Task     model.Task `json:"task"`
 	// Time is the wall clock's, Unix nanoseconds. Digest names the data.
@@ -200,7 +205,7 @@ func (t *Table) slice(name, champion, challenger string) gate.Slice {
 
 // Run judges the contenders in every scenario. ONNX Runtime must be open. A contender that cannot be run on the data is an error that names it.
 func Run(ctx context.Context, c Config, contenders []*model.Model, data Data) (Table, error) {
-	t := Table{Pipeline: data.Pipeline, Task: data.Task, Time: time.Now().UnixNano(), Digest: data.Digest, Level: c.Level}
+	t := Table{ID: rand.Text()[:12], Pipeline: data.Pipeline, Task: data.Task, Time: time.Now().UnixNano(), Digest: data.Digest, Level: c.Level}
 	if err := c.Validate(); err != nil {
 		return t, fmt.Errorf("evaluate models of %s: %w", data.Pipeline, err)
 	}

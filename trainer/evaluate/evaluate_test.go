@@ -136,6 +136,20 @@ func TestRemainingLife(t *testing.T) {
 	}
 }
 
+// A table comes back from its stored cells, but for what the gate judges by.
+func TestRows(t *testing.T) {
+	c := quick()
+	c.Scenarios = []Scenario{{Name: "near the end", LeftBelow: 6}, {Name: "nobody", Assets: "^x"}}
+	table := mustRun(t, c, lives(10, 40), says(t, 1, 0), says(t, 1, 4))
+	table.Who, table.Why = "loop", "drift"
+	other := table
+	other.ID = "other"
+	back := Tables(append(table.Rows(), other.Rows()...))
+	if len(back) != 2 || fmt.Sprint(back[0].Text()) != fmt.Sprint(table.Text()) || back[1].ID != "other" || back[0].Who != "loop" || back[0].Digest != table.Digest {
+		t.Errorf("%d tables, the first %v, want %v", len(back), back[0].Text(), table.Text())
+	}
+}
+
 func ptr(x float64) *float64 { return &x }
 
 // What has not failed is judged only where it surely has more than the cap left.
