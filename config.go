@@ -24,6 +24,7 @@ import (
 	"andon/model/adopt"
 	"andon/model/s3"
 	"andon/processors"
+	"andon/processors/drift"
 	"andon/processors/features"
 	"andon/scorer"
 	"andon/scorer/oip"
@@ -126,6 +127,8 @@ type Pipeline struct {
 	Delivery string `yaml:"delivery"`
 	// Readings says what becomes of the rows themselves; without it they are stored, and not published.
 	Readings *processors.Readings `yaml:"readings"`
+	// Drift says what is watched of the windows that a model scores; without it the defaults.
+	Drift *drift.Config `yaml:"drift"`
 }
 
 // Aggregate says what is told of a pipeline's values in windows, and where.
@@ -306,6 +309,7 @@ func (c *Config) Validate() error {
 				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
 			}
 		}
+		section(key+".drift", c.driftFaults(p))
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
 	}

@@ -393,7 +393,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		out.Vault = shelf{vault, int32(base)}
 		base += cfg.partitions(i)
 		pc := processors.Default()
-		pc.Features, pc.Readings = p.Window, p.readings()
+		pc.Features, pc.Readings, pc.Drift = p.Window, p.readings(), p.drift()
 		if p.Aggregate != nil {
 			pc.Aggregate = &p.Aggregate.Aggregate
 		}

@@ -24,8 +24,10 @@ type dataset struct {
 	recipe     model.Recipe
 	train, val fit.Set
 	// remaining holds, for remaining-life, the grid steps that each window of val still had, without the cap.
-	remaining     []float64
-	query, digest string
+	remaining []float64
+	// trainOf and valOf are where the windows came from.
+	trainOf, valOf []origin
+	query, digest  string
 	// spans are where the rows lie in the log.
 	spans  []event.Span
 	assets int
@@ -113,7 +115,7 @@ func collect(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, o
 	width := recipe.Width()
 	d.train.Length, d.train.Width = recipe.Length, width
 	d.val.Length, d.val.Width = recipe.Length, width
-	b := builder{d: d, spec: &p.Spec, grid: int64(recipe.Grid), share: balance(total-recent, recent, max(int(memory)/(4*recipe.Length*width), 1), p.Spec.Replay), since: since, hash: sha256.New()}
+	b := builder{d: d, numbers: map[string]int32{}, spec: &p.Spec, grid: int64(recipe.Grid), share: balance(total-recent, recent, max(int(memory)/(4*recipe.Length*width), 1), p.Spec.Replay), since: since, hash: sha256.New()}
 	if err := b.begin(); err != nil {
 		return nil, err
 	}
@@ -339,6 +341,8 @@ type builder struct {
 	since int64
 	hash  hash.Hash
 	buf   []byte
+	// numbers are of assets.
+	numbers map[string]int32
 }
 
 func (b *builder) begin() error {
@@ -384,6 +388,16 @@ func (b *builder) add(featurize Featurize, l *life, held map[string]bool) error 
 			}
 		}
 		set.Windows = append(set.Windows, window...)
+		number, ok := b.numbers[l.asset]
+		if !ok {
+			number = int32(len(b.numbers))
+			b.numbers[l.asset] = number
+		}
+		if o := (origin{number, end, l.fresh(end, b.spec, b.since)}); validates {
+			b.d.valOf = append(b.d.valOf, o)
+		} else {
+			b.d.trainOf = append(b.d.trainOf, o)
+		}
 		set.Targets = append(set.Targets, target)
 		weight := float32(l.counts(end) * c.weight)
 		if weight != 1 && set.Weights == nil {

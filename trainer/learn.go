@@ -71,6 +71,9 @@ func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	if trained.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", trained.Fallback)
 	}
+	if file, err = refer(p, d, o.again, file); err != nil {
+		return nil, err
+	}
 	meta.Lineage.Seconds, meta.Lineage.CPUSeconds = time.Since(began).Seconds(), (cpuTime() - spent).Seconds()
 	m, err := model.Seal(file, meta)
 	if err != nil {

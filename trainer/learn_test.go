@@ -168,3 +168,44 @@ func TestLearnStops(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The reference is of all windows, with verdicts and losses of those that validate, as the exported model gives them.
+func TestLearnKeepsReference(t *testing.T) {
+	var w warehouse
+	fill(&w, 12)
+	p := pumps()
+	var seen *Seen
+	p.Refer = func(s *Seen) ([]byte, error) {
+		seen = s
+		return []byte("reference"), nil
+	}
+	m := learn(t, &w, p)
+	if string(m.Reference) != "reference" {
+		t.Fatalf("the model keeps %q", m.Reference)
+	}
+	n := m.Lineage.Windows
+	if len(seen.End) != n || len(seen.Asset) != n || len(seen.Newest) != n*m.Recipe.Width() || len(seen.Recipe.Scale) != m.Recipe.Width() {
+		t.Fatalf("%d ends, %d assets, %d values of %d windows", len(seen.End), len(seen.Asset), len(seen.Newest), n)
+	}
+	judged, loss, failing := 0, 0.0, 0
+	assets := map[int32]bool{}
+	for i := range n {
+		assets[seen.Asset[i]] = true
+		if math.IsNaN(float64(seen.Value[i])) != math.IsNaN(seen.Loss[i]) || math.IsNaN(seen.Loss[i]) != (seen.Yes[i] < 0) {
+			t.Fatalf("window %d: value %v, loss %v, yes %d", i, seen.Value[i], seen.Loss[i], seen.Yes[i])
+		}
+		if seen.Yes[i] >= 0 {
+			judged++
+			loss += seen.Loss[i]
+			failing += int(seen.Yes[i])
+		}
+	}
+	// The mean absolute error is at most the root of the mean square, which is in the metadata.
+	if judged == 0 || judged > n/2 || len(assets) != 12 || failing == 0 || failing == judged || loss/float64(judged)*float64(p.Spec.Cap) > m.Metrics["validation_rmse"]+1e-6 {
+		t.Errorf("%d of %d windows are judged, of %d assets, %d near their end, mean loss %v", judged, n, len(assets), failing, loss/float64(judged))
+	}
+	p.Refer = func(*Seen) ([]byte, error) { return nil, errors.New("too few rows") }
+	if _, err := Learn(context.Background(), &w, &p, Default().Memory, "run-1", Watcher{}); err == nil || !strings.Contains(err.Error(), "drift reference: too few rows") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -54,6 +54,8 @@ type Pipeline struct {
 	Recipe    model.Recipe
 	Spec      Spec
 	Featurize Featurize
+	// Refer makes what is kept in each model to tell later whether what it sees has changed; nil keeps none.
+	Refer Refer
 }
 
 // Trainer decides and trains, one run at a time.

@@ -124,7 +124,7 @@ func NewProfile(r Rows) (*Profile, error) {
 	case d == 0 || len(r.Roles) != d || len(r.Values) != n*d || len(r.Asset) != n:
 		return nil, fmt.Errorf("make a profile: %d values, %d assets and %d times are not rows of %d", len(r.Values), len(r.Asset), n, d)
 	case n < leastRows:
-		return nil, fmt.Errorf("make a profile: %d rows are fewer than %d", n, leastRows)
+		return nil, fmt.Errorf("make a profile: %d rows are fewer than %d: %w", n, leastRows, ErrFewRows)
 	case r.Piece < parts:
 		return nil, fmt.Errorf("make a profile: pieces of %d windows are smaller than %d", r.Piece, parts)
 	}
@@ -153,7 +153,7 @@ func NewProfile(r Rows) (*Profile, error) {
 		if j == r.Condition {
 			continue
 		}
-		if err := add(name, r.Roles[j], j, r.Partial != nil && r.Partial[j], func(i int) float64 { return r.Values[i*d+j] }); errors.Is(err, errFewRows) {
+		if err := add(name, r.Roles[j], j, r.Partial != nil && r.Partial[j], func(i int) float64 { return r.Values[i*d+j] }); errors.Is(err, ErrFewRows) {
 			continue // of a model's value that no row has, for one
 		} else if err != nil {
 			return nil, err
@@ -183,7 +183,8 @@ func NewProfile(r Rows) (*Profile, error) {
 	return p, nil
 }
 
-var errFewRows = errors.New("there are too few values")
+// ErrFewRows tells that there are too few rows to say what is usual.
+var ErrFewRows = errors.New("there are too few values")
 
 // profiler makes a Profile.
 type profiler struct {
@@ -239,11 +240,11 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 		}
 	}
 	if len(rows) < leastRows {
-		return errFewRows
+		return ErrFewRows
 	}
 	ref, err := NewReference(values, profileBins)
 	if err != nil {
-		return errFewRows
+		return ErrFewRows
 	}
 	f.Edges = ref.edges
 	bins := len(f.Edges) + 1
