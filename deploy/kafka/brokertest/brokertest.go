@@ -50,6 +50,9 @@ type Broker struct {
 	behind string // what Proxied leads to
 	dir    string
 	cmd    *exec.Cmd
+	data   string
+	base   int // the first of its ports
+	extra  string
 }
 
 // shared is the broker of the test binary.
@@ -118,14 +121,19 @@ func (b *Broker) launch(root string) error {
 	// The script's own heap keeps a broker small; the rest of the settings make groups as quick as the tests are.
 	extra := strings.NewReplacer("@ADDR@", b.Addr, "@LOGIN@", b.Login, "@CERT@", b.Certificate, "@BEHIND@", b.behind, "@PROXIED@", b.Proxied, "@CONTROLLER@", at(1),
 		"@DIR@", b.dir, "@USER@", User, "@PASSWORD@", Password).Replace(settings)
-	data := filepath.Join(b.dir, fmt.Sprint("data-", base))
-	log, err := os.Create(filepath.Join(b.dir, "log"))
+	b.data, b.base, b.extra = filepath.Join(b.dir, fmt.Sprint("data-", base)), base, extra
+	return b.begin(root)
+}
+
+// begin starts the process and waits until it listens.
+func (b *Broker) begin(root string) error {
+	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	b.cmd = exec.Command("nice", "sh", filepath.Join(root, "deploy", "kafka", "start-broker.sh"), data, fmt.Sprint(base), "192m")
-	b.cmd.Env = append(os.Environ(), "KAFKA_EXTRA="+extra, "KAFKA_SCRAM="+User+"="+Password)
+	b.cmd = exec.Command("nice", "sh", filepath.Join(root, "deploy", "kafka", "start-broker.sh"), b.data, fmt.Sprint(b.base), "192m")
+	b.cmd.Env = append(os.Environ(), "KAFKA_EXTRA="+b.extra, "KAFKA_SCRAM="+User+"="+Password)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // a test binary that dies takes its broker with it
 	if err := b.cmd.Start(); err != nil {
@@ -171,6 +179,21 @@ func (b *Broker) stop() {
 func (b *Broker) kill() {
 	_ = b.cmd.Process.Kill()
 	_ = b.cmd.Wait()
+}
+
+// Kill ends the broker as kill -9 does; Revive starts it again on its data and its ports. A test that kills revives: others share the broker.
+func (b *Broker) Kill() { b.kill() }
+
+// Revive ends Kill.
+func (b *Broker) Revive(t testing.TB) {
+	t.Helper()
+	root, err := moduleRoot()
+	if err == nil {
+		err = b.begin(root)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Log returns what the broker has written.

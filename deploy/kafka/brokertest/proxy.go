@@ -16,6 +16,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	thawed *sync.Cond
 	frozen bool
+	cut    bool
 	closed bool
 	conns  []net.Conn
 }
@@ -39,6 +40,24 @@ func (p *Proxy) Freeze() { p.set(true) }
 
 // Thaw ends Freeze.
 func (p *Proxy) Thaw() { p.set(false) }
+
+// Cut ends all connections, and new ones as they come, until Mend.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+}
+
+// Mend ends Cut.
+func (p *Proxy) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
+}
 
 func (p *Proxy) set(frozen bool) {
 	p.mu.Lock()
@@ -72,7 +91,7 @@ func (p *Proxy) accept() {
 		}
 		p.mu.Lock()
 		p.conns = append(p.conns, in, out)
-		if p.closed {
+		if p.closed || p.cut {
 			in.Close()
 			out.Close()
 		}
