@@ -7,6 +7,8 @@ import (
 
 	"andon/event"
 	"andon/ingest/dial"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Config says where results are published.
@@ -23,6 +25,8 @@ type Config struct {
 	MaxInFlight event.Bytes `yaml:"max_in_flight"`
 	// Linger is how long a record waits for others to share a batch with.
 	Linger time.Duration `yaml:"linger"`
+	// Compression of what is sent: none, gzip, snappy, lz4 or zstd.
+	Compression string `yaml:"compression"`
 	// TransactionTimeout is when the brokers abort a transaction that its producer does not end. Readers of committed records wait for it that long.
 	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
 }
@@ -44,6 +48,8 @@ func Default() Config {
 		MaxInFlight: 32 << 20,
 		// A block's records come at once, so that waiting for more gains little and delays the block's commit.
 		Linger: 2 * time.Millisecond,
+		// A core packs 500 MB/s of it, to a fifth of what JSON takes.
+		Compression: "lz4",
 		// A transaction takes some tens of milliseconds: what takes longer, the insert into ClickHouse, is done before it begins. So this is for brokers that elect new
 		// leaders meanwhile, for some 10 s. A producer that died is not waited for: the next owner of its partition ends what it began.
 		TransactionTimeout: time.Minute,
@@ -71,6 +77,9 @@ func (c Config) Validate() error {
 	if c.Linger < 0 || c.Linger > time.Second {
 		fault("linger", "%v is not between 0 and 1s", c.Linger)
 	}
+	if _, ok := codecs[c.Compression]; !ok {
+		fault("compression", "%q is not one of none, gzip, snappy, lz4, zstd", c.Compression)
+	}
 	if c.TransactionTimeout < MinTransactionTimeout || c.TransactionTimeout > MaxTransactionTimeout {
 		fault("transaction_timeout", "%v is not between %v and %v", c.TransactionTimeout, MinTransactionTimeout, MaxTransactionTimeout)
 	}
@@ -78,4 +87,16 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("security: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+var codecs = map[string]func() kgo.CompressionCodec{
+	"none": kgo.NoCompression, "gzip": kgo.GzipCompression, "snappy": kgo.SnappyCompression, "lz4": kgo.Lz4Compression, "zstd": kgo.ZstdCompression,
+}
+
+// compression is what batches are packed with, or not at all where a broker does not know it.
+func (c Config) compression() kgo.Opt {
+	if c.Compression == "none" {
+		return kgo.ProducerBatchCompression(kgo.NoCompression())
+	}
+	return kgo.ProducerBatchCompression(codecs[c.Compression](), kgo.NoCompression())
 }

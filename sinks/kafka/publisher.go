@@ -55,7 +55,7 @@ func Open(cfg Config, outputs func(pipeline string) Outputs, log *slog.Logger, r
 		kgo.AlwaysRetryEOF(),               // a broker that goes down hangs up, too: who has the wrong settings is told by the intake
 		kgo.RetryBackoffFn(dial.Backoff), kgo.ProducerLinger(cfg.Linger), kgo.ProducerBatchMaxBytes(int32(cfg.MaxRecord)+batchOverhead),
 		kgo.MaxBufferedRecords(1<<20), // bytes are the bound, those of all clients together: see room
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()))...)
+		cfg.compression())...)
 	if err != nil {
 		return nil, err
 	}
@@ -186,13 +186,18 @@ func (p *Publisher) send(ctx context.Context, client *kgo.Client, k kind) error 
 }
 
 func (p *Publisher) failed(b *event.Block, k kind, err error) error {
+	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", k.n, k.what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, k.topic, told(err, p.cfg))
+}
+
+// told says what to do about records that were refused.
+func told(err error, cfg Config) error {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		err = fmt.Errorf("the topic does not exist on %s: create it", strings.Join(p.cfg.Seeds, ","))
+		return fmt.Errorf("the topic does not exist on %s: create it", strings.Join(cfg.Seeds, ","))
 	case errors.Is(err, kerr.MessageTooLarge):
-		err = fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, p.cfg.MaxRecord)
+		return fmt.Errorf("%w: raise the topic's max.message.bytes or lower max_record (%s)", err, cfg.MaxRecord)
 	}
-	return fmt.Errorf("publish %d %s of %s %s/%d@%d-%d to %s: %w", k.n, k.what, b.Pipeline, b.Topic, b.Partition, b.First, b.Next, k.topic, err)
+	return err
 }
 
 // Close waits up to 5 s for what is under way and lets go of the connections. No Publish may be running.

@@ -23,15 +23,22 @@ import (
 // It has a producer of its own, whose transactional id is GROUP/TOPIC/PARTITION: an abort hits no other partition, and whoever gets the partition next takes the id
 // and so shuts this one out. Its methods are called by one goroutine.
 type Transactor struct {
-	p         *Publisher
-	group     string
-	topic     string
-	partition int32
-	id        string
-	client    *kgo.Client
-	adds      bool // the group's offsets must be added to a transaction by a request of its own
-	open      bool // a transaction may be open
-	log       *slog.Logger
+	p *Publisher
+	Place
+	client *kgo.Client
+	adds   bool // the group's offsets must be added to a transaction by a request of its own
+	open   bool // a transaction may be open
+	log    *slog.Logger
+}
+
+// Place is what a Transactor writes as, and which commit goes with what it writes.
+type Place struct {
+	// ID is the transactional id: one writer has it at a time.
+	ID string
+	// Group commits offsets of Topic and Partition. Brokers refuse a partition that they do not have.
+	Group     string
+	Topic     string
+	Partition int32
 }
 
 const (
@@ -45,10 +52,14 @@ const (
 // Transactor makes the producer of one partition of a group's topic. At its return whoever had the partition before is shut out, and his last transaction is either
 // committed or aborted. It waits for the brokers until ctx ends; event.ErrFenced means that another one has just come after us.
 func (p *Publisher) Transactor(ctx context.Context, group, topic string, partition int32) (*Transactor, error) {
-	t := &Transactor{p: p, group: group, topic: topic, partition: partition, id: fmt.Sprintf("%s/%s/%d", group, topic, partition),
-		log: p.log.With("topic", topic, "partition", partition)}
+	return p.Begin(ctx, Place{ID: fmt.Sprintf("%s/%s/%d", group, topic, partition), Group: group, Topic: topic, Partition: partition})
+}
+
+// Begin is Transactor for any place, with further options for the producer's client.
+func (p *Publisher) Begin(ctx context.Context, at Place, more ...kgo.Opt) (*Transactor, error) {
+	t := &Transactor{p: p, Place: at, log: p.log.With("topic", at.Topic, "partition", at.Partition)}
 	fail := func(err error) (*Transactor, error) {
-		return nil, fmt.Errorf("begin as transactional producer %s: %w", t.id, advise(err))
+		return nil, fmt.Errorf("begin as transactional producer %s: %w", t.ID, advise(err))
 	}
 	var err error
 	if t.adds, err = p.addsOffsets(ctx); err != nil {
@@ -63,9 +74,9 @@ func (p *Publisher) Transactor(ctx context.Context, group, topic string, partiti
 		versions.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), 4)
 	}
 	opts := p.client.Opts()
-	t.client, err = kgo.NewClient(append(opts[:len(opts):len(opts)],
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()), // its slice is sorted in place
-		kgo.MaxVersions(versions), kgo.TransactionalID(t.id), kgo.TransactionTimeout(p.cfg.TransactionTimeout))...)
+	opts = append(opts[:len(opts):len(opts)], p.cfg.compression(), // its slice is sorted in place, so that each client has one
+		kgo.MaxVersions(versions), kgo.TransactionalID(t.ID), kgo.TransactionTimeout(p.cfg.TransactionTimeout))
+	t.client, err = kgo.NewClient(append(opts, more...)...)
 	if err != nil {
 		return fail(err)
 	}
@@ -160,45 +171,87 @@ func (t *Transactor) Publishes(b *event.Block) bool { return len(t.p.kinds(b)) >
 // While brokers cannot be reached it waits and goes on, without an end but ctx's. If ctx ends, or the process, the transaction is left open: whoever gets the
 // partition next ends it.
 func (t *Transactor) Publish(ctx context.Context, b *event.Block, note string, identity func() (event.Member, error)) error {
+	what := fmt.Sprintf("%s %s/%d@%d-%d", b.Pipeline, b.Topic, b.Partition, b.First, b.Next)
+	return t.run(ctx, work{what: what, kinds: t.p.kinds(b), next: b.Next, note: note, identity: identity, refused: func(k kind, err error) error { return t.p.failed(b, k, err) }})
+}
+
+// Send is Publish for records of one's own: it sends them, in their order, and commits next with the note, for no member of the group. The records are told apart
+// from those of before by the group's commit, see Committed. At its return without an error each record has the partition and the offset that it was given. There must
+// be one at least: a transaction without any is not ended by the client.
+func (t *Transactor) Send(ctx context.Context, records []*kgo.Record, next int64, note string) error {
+	if len(records) == 0 {
+		panic("a transaction without records")
+	}
+	sent := make([]*kgo.Record, len(records))
+	k := kind{what: "records", topic: records[0].Topic, n: len(records), record: func(i int) *kgo.Record {
+		r := *records[i] // one that was sent before belongs to that transaction
+		sent[i] = &r
+		return &r
+	}}
+	what := fmt.Sprintf("%d records for %s/%d@%d", len(records), t.Topic, t.Partition, next)
+	err := t.run(ctx, work{what: what, kinds: []kind{k}, next: next, note: note, identity: func() (event.Member, error) { return event.Member{Generation: -1}, nil },
+		refused: func(k kind, err error) error {
+			return fmt.Errorf("publish %s to %s: %w", k.what, k.topic, told(err, t.p.cfg))
+		}})
+	if err != nil {
+		return err
+	}
+	for i, r := range sent {
+		records[i].Partition, records[i].Offset = r.Partition, r.Offset
+	}
+	return nil
+}
+
+// work is what one transaction does.
+type work struct {
+	what     string // for errors and the log
+	kinds    []kind
+	next     int64
+	note     string
+	identity func() (event.Member, error)
+	refused  func(k kind, err error) error // says which records were refused
+}
+
+func (t *Transactor) run(ctx context.Context, w work) error {
 	for {
-		again, err := t.try(ctx, b, note, identity)
+		again, err := t.try(ctx, w)
 		if err == nil {
 			return nil
 		}
 		if !again {
 			return err
 		}
-		t.log.Warn("a transaction was undone and is tried again", "first", b.First, "next", b.Next, "error", err)
+		t.log.Warn("a transaction was undone and is tried again", "what", w.what, "error", err)
 		if err := t.p.pause(ctx, err); err != nil {
-			return t.failed(b, err)
+			return t.failed(w, err)
 		}
 	}
 }
 
-func (t *Transactor) failed(b *event.Block, err error) error {
+func (t *Transactor) failed(w work, err error) error {
 	if fenced(err) {
 		err = fmt.Errorf("%w: %w", event.ErrFenced, err)
 	}
-	return fmt.Errorf("publish and commit %s %s/%d@%d-%d: %w", b.Pipeline, b.Topic, b.Partition, b.First, b.Next, advise(err))
+	return fmt.Errorf("publish and commit %s: %w", w.what, advise(err))
 }
 
 // try makes one transaction. again tells that nothing is out because of an error that may pass.
-func (t *Transactor) try(ctx context.Context, b *event.Block, note string, identity func() (event.Member, error)) (again bool, err error) {
+func (t *Transactor) try(ctx context.Context, w work) (again bool, err error) {
 	if err := t.client.BeginTransaction(); err != nil {
-		return false, t.failed(b, err)
+		return false, t.failed(w, err)
 	}
 	t.open = true
-	for _, k := range t.p.kinds(b) {
+	for _, k := range w.kinds {
 		if err := t.p.send(ctx, t.client, k); err != nil {
-			failed := t.p.failed(b, k, err)
+			failed := w.refused(k, err)
 			if fenced(err) {
-				failed = t.failed(b, err)
+				failed = t.failed(w, err)
 			}
 			return t.undo(ctx, failed, passes(err))
 		}
 	}
-	if err := t.commit(ctx, b.Next, note, identity); err != nil {
-		return t.undo(ctx, t.failed(b, err), passes(err))
+	if err := t.commit(ctx, w.next, w.note, w.identity); err != nil {
+		return t.undo(ctx, t.failed(w, err), passes(err))
 	}
 	err = t.client.EndTransaction(ctx, kgo.TryCommit)
 	switch {
@@ -206,25 +259,25 @@ func (t *Transactor) try(ctx context.Context, b *event.Block, note string, ident
 		t.open = false
 		return false, nil
 	case ctx.Err() != nil:
-		return false, t.failed(b, ctx.Err())
+		return false, t.failed(w, ctx.Err())
 	case fenced(err):
-		return false, t.failed(b, err)
+		return false, t.failed(w, err)
 	case errors.Is(err, kerr.OperationNotAttempted), errors.Is(err, kerr.TransactionAbortable):
-		return t.undo(ctx, t.failed(b, err), true)
+		return t.undo(ctx, t.failed(w, err), true)
 	}
 	// Whether it has ended, and how, is not known. Asking for a new epoch ends it one way or the other; then the group tells which.
-	t.log.Warn("the end of a transaction was not answered", "first", b.First, "next", b.Next, "error", err)
-	if again, undone := t.undo(ctx, t.failed(b, err), true); !again {
+	t.log.Warn("the end of a transaction was not answered", "what", w.what, "error", err)
+	if again, undone := t.undo(ctx, t.failed(w, err), true); !again {
 		return false, undone
 	}
-	done, asked := t.committed(ctx, b.Next, note)
+	done, asked := t.committed(ctx, w.next, w.note)
 	if asked != nil {
-		return false, t.failed(b, asked)
+		return false, t.failed(w, asked)
 	}
 	if done {
 		return false, nil
 	}
-	return true, t.failed(b, err)
+	return true, t.failed(w, err)
 }
 
 // errIdentity is an error of identity's own.
@@ -283,7 +336,7 @@ func (t *Transactor) commit(ctx context.Context, next int64, note string, identi
 	if t.adds {
 		err := again(ctx, func() error {
 			req := kmsg.NewPtrAddOffsetsToTxnRequest()
-			req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = t.id, id, epoch, t.group
+			req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = t.ID, id, epoch, t.Group
 			resp, err := req.RequestWith(ctx, t.client)
 			if err != nil {
 				return err
@@ -300,15 +353,15 @@ func (t *Transactor) commit(ctx context.Context, next int64, note string, identi
 			return errIdentity{err}
 		}
 		req := kmsg.NewPtrTxnOffsetCommitRequest()
-		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = t.id, id, epoch, t.group
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = t.ID, id, epoch, t.Group
 		req.MemberID, req.Generation = m.ID, m.Generation
 		if m.Instance != "" {
 			req.InstanceID = &m.Instance
 		}
 		part := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		part.Partition, part.Offset, part.Metadata = t.partition, next, &note
+		part.Partition, part.Offset, part.Metadata = t.Partition, next, &note
 		topic := kmsg.NewTxnOffsetCommitRequestTopic()
-		topic.Topic, topic.Partitions = t.topic, append(topic.Partitions, part)
+		topic.Topic, topic.Partitions = t.Topic, append(topic.Partitions, part)
 		req.Topics = append(req.Topics, topic)
 		resp, err := req.RequestWith(ctx, t.client)
 		if err != nil {
@@ -316,7 +369,7 @@ func (t *Transactor) commit(ctx context.Context, next int64, note string, identi
 		}
 		for _, rt := range resp.Topics {
 			for _, rp := range rt.Partitions {
-				if rp.Partition == t.partition {
+				if rp.Partition == t.Partition {
 					return verdict(kerr.ErrorForCode(rp.ErrorCode), len(note))
 				}
 			}
@@ -368,40 +421,82 @@ func again(ctx context.Context, ask func() error) error {
 
 // committed asks the group whether its commit of the partition is this one. No transaction of ours may be open.
 func (t *Transactor) committed(ctx context.Context, next int64, note string) (bool, error) {
+	at, has, err := t.Committed(ctx)
+	return err == nil && at == next && has == note, err
+}
+
+// Committed returns the group's commit of the partition and its note; -1 when there is none. No transaction of ours may be open. It waits for the brokers until ctx ends.
+func (t *Transactor) Committed(ctx context.Context) (next int64, note string, err error) {
 	for {
-		req := kmsg.NewPtrOffsetFetchRequest()
-		req.RequireStable = true // the end of a transaction is known some time before its offsets are
-		topic := kmsg.NewOffsetFetchRequestGroupTopic()
-		topic.Topic, topic.Partitions = t.topic, []int32{t.partition}
-		group := kmsg.NewOffsetFetchRequestGroup()
-		group.Group, group.Topics = t.group, append(group.Topics, topic)
-		req.Groups = append(req.Groups, group)
-		resp, err := req.RequestWith(ctx, t.client)
+		next, note, err := Commit(ctx, t.client, t.Place)
 		if err == nil {
-			err = kerr.ErrorForCode(resp.ErrorCode)
-		}
-		if err == nil && len(resp.Groups) != 1 {
-			err = errors.New("the broker did not answer for this group")
-		}
-		if err == nil {
-			at := resp.Groups[0]
-			if err = kerr.ErrorForCode(at.ErrorCode); err == nil && (len(at.Topics) != 1 || len(at.Topics[0].Partitions) != 1) {
-				err = errors.New("the broker did not answer for this partition")
-			}
-			if err == nil {
-				part := at.Topics[0].Partitions[0]
-				if err = kerr.ErrorForCode(part.ErrorCode); err == nil {
-					return part.Offset == next && part.Metadata != nil && *part.Metadata == note, nil
-				}
-			}
-		}
-		if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing yet
-			return false, nil
+			return next, note, nil
 		}
 		if err := t.p.pause(ctx, fmt.Errorf("ask the group for its commit: %w", err)); err != nil {
-			return false, err
+			return 0, "", err
 		}
 	}
+}
+
+// Renew commits the place again as it is, in a transaction of its own: brokers forget commits that are older than offsets.retention.minutes. At its return the
+// Transactor is of no use, whatever it returns.
+func (t *Transactor) Renew(ctx context.Context, next int64, note string) error {
+	if err := t.commit(ctx, next, note, func() (event.Member, error) { return event.Member{Generation: -1}, nil }); err != nil {
+		return fmt.Errorf("renew the commit of %s: %w", t.ID, advise(err))
+	}
+	id, epoch, err := t.client.ProducerID(ctx)
+	if err == nil {
+		// The client would end no transaction without records.
+		req := kmsg.NewPtrEndTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = t.ID, id, epoch, true
+		var resp *kmsg.EndTxnResponse
+		if resp, err = req.RequestWith(ctx, t.client); err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("renew the commit of %s: %w", t.ID, advise(err))
+	}
+	return nil
+}
+
+// Commit asks a group once for its commit of a place and the note of it; -1 when there is none.
+func Commit(ctx context.Context, client *kgo.Client, at Place) (next int64, note string, err error) {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable = true // the end of a transaction is known some time before its offsets are
+	topic := kmsg.NewOffsetFetchRequestGroupTopic()
+	topic.Topic, topic.Partitions = at.Topic, []int32{at.Partition}
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group, group.Topics = at.Group, append(group.Topics, topic)
+	req.Groups = append(req.Groups, group)
+	resp, err := req.RequestWith(ctx, client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err == nil && len(resp.Groups) != 1 {
+		err = errors.New("the broker did not answer for this group")
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Groups[0].ErrorCode)
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing yet
+		return -1, "", nil
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	theirs := resp.Groups[0]
+	if len(theirs.Topics) != 1 || len(theirs.Topics[0].Partitions) != 1 {
+		return 0, "", errors.New("the broker did not answer for this partition")
+	}
+	part := theirs.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(part.ErrorCode); err != nil {
+		return 0, "", err
+	}
+	if part.Metadata != nil {
+		note = *part.Metadata
+	}
+	return part.Offset, note, nil
 }
 
 // Close lets go of the producer. A transaction that is open is aborted, if the brokers answer within a second. No Publish may be running.

@@ -77,7 +77,7 @@ func transactor(t *testing.T, p *Publisher) *Transactor {
 // groupAt is the group's commit.
 func groupAt(t *testing.T, p *Publisher, tr *Transactor) (int64, string) {
 	t.Helper()
-	offsets, err := kadm.NewClient(p.client).FetchOffsets(t.Context(), tr.group)
+	offsets, err := kadm.NewClient(p.client).FetchOffsets(t.Context(), tr.Group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestTransactionGeneration(t *testing.T) {
 		p := openTest(t, c.ListenAddrs()[0], nil)
 		tr, b := transactor(t, p), block("loud", 4, 6)
 		joined := make(chan bool, 9)
-		member, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumerGroup(tr.group), kgo.ConsumeTopics("in"), kgo.DisableAutoCommit(), balancer,
+		member, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ConsumerGroup(tr.Group), kgo.ConsumeTopics("in"), kgo.DisableAutoCommit(), balancer,
 			kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined <- true }), kgo.DisableClientMetrics())
 		if err != nil {
 			t.Fatal(err)
@@ -267,7 +267,7 @@ func TestTransactionGeneration(t *testing.T) {
 		member.LeaveGroup()
 		member.Close()
 		tr.Close()
-		if _, err := kadm.NewClient(p.client).DeleteGroup(t.Context(), tr.group); err != nil {
+		if _, err := kadm.NewClient(p.client).DeleteGroup(t.Context(), tr.Group); err != nil {
 			t.Error(err)
 		}
 	}
