@@ -44,6 +44,8 @@ type Broker struct {
 	refusing atomic.Bool
 	unsaved  atomic.Bool // kfake could not write its state
 
+	kept atomic.Pointer[func(topic string, partition int32) (int64, bool)]
+
 	mu     sync.Mutex // guards topics, and that two creations do not spend the same bytes
 	topics map[string]struct{}
 
@@ -220,5 +222,6 @@ func isLoopback(host string) bool {
 func newClusterID() string {
 	var id [16]byte
 	rand.Read(id[:])
-	return base64.RawURLEncoding.EncodeToString(id[:])
+	// The begin tells what kind of broker this is: who needs transactions looks at it. As long as other clusters' ids.
+	return "andon-" + base64.RawURLEncoding.EncodeToString(id[:])[:16]
 }

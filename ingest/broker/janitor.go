@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -57,7 +58,7 @@ func (b *Broker) clean(now time.Time) error {
 				errs = append(errs, err)
 				continue
 			}
-			to := s.keepFrom(segs, p.LogStartOffset, p.HighWatermark, now.UnixMilli())
+			to := s.keepFrom(segs, p.LogStartOffset, p.HighWatermark, now.UnixMilli(), b.keptFrom(topic, p.Partition))
 			if to <= p.LogStartOffset {
 				continue
 			}
@@ -81,20 +82,61 @@ func (b *Broker) clean(now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// keepFrom returns the offset from which a partition's records stay: its present start when nothing has to go.
-func (s share) keepFrom(segs []segment, start, end, nowMillis int64) int64 {
+// Keep is told who still needs records: kept returns from which offset on those of a partition are needed, and false where nobody needs any. They outlast the retention
+// in time; that in bytes they do not, for the disk is bounded whoever needs what. kept is called by Run and must not block.
+func (b *Broker) Keep(kept func(topic string, partition int32) (from int64, ok bool)) {
+	b.kept.Store(&kept)
+}
+
+// keptFrom returns the first offset that age alone must not remove.
+func (b *Broker) keptFrom(topic string, partition int32) int64 {
+	if kept := b.kept.Load(); kept != nil {
+		if from, ok := (*kept)(topic, partition); ok {
+			return from
+		}
+	}
+	return math.MaxInt64
+}
+
+// Room returns how many bytes a partition holds from an offset on, to the grain of its segments, and how many it may hold before the oldest go; false when there is no
+// such partition.
+func (b *Broker) Room(topic string, id int32, from int64) (held, bound int64, ok bool) {
+	if !b.enter() {
+		return 0, 0, false
+	}
+	defer b.leave()
+	info := b.cluster.TopicInfo(topic)
+	parts := b.cluster.PartitionInfos(topic)
+	if info == nil || int(id) >= len(parts) {
+		return 0, 0, false
+	}
+	segs, err := partition{dir: partitionDir(b.logDir(), topic, id)}.segments()
+	if err != nil {
+		return 0, 0, false
+	}
+	for i, seg := range segs {
+		if i == len(segs)-1 || segs[i+1].base > from {
+			held += seg.size
+		}
+	}
+	s := b.cfg.shareFrom(len(parts), info.Configs)
+	return held, s.retention, true
+}
+
+// keepFrom returns the offset from which a partition's records stay: its present start when nothing has to go. Those from kept on are not removed for their age.
+func (s share) keepFrom(segs []segment, start, end, nowMillis, kept int64) int64 {
 	var total int64
 	for _, seg := range segs {
 		total += seg.size
 	}
 	old := func(seg segment) bool { return s.millis >= 0 && nowMillis-seg.written >= s.millis }
-	for len(segs) > 1 && (total-segs[0].size >= s.retention || old(segs[0])) {
+	for len(segs) > 1 && (total-segs[0].size >= s.retention || old(segs[0]) && segs[1].base <= kept) {
 		total -= segs[0].size
 		segs = segs[1:]
 		start = max(start, segs[0].base)
 	}
 	if len(segs) == 1 && old(segs[0]) {
-		start = max(start, end-1) // the newest record holds the partition's place
+		start = max(start, min(end-1, kept)) // the newest record holds the partition's place
 	}
 	return min(start, max(end-1, 0))
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -28,9 +29,10 @@ func TestKeepFrom(t *testing.T) {
 		}
 		return all
 	}
+	kept := int64(math.MaxInt64)
 	check := func(name string, segs []segment, start, end, want int64) {
 		t.Helper()
-		if got := s.keepFrom(segs, start, end, now); got != want {
+		if got := s.keepFrom(segs, start, end, now, kept); got != want {
 			t.Errorf("%s: %d, want %d", name, got, want)
 		}
 	}
@@ -45,6 +47,14 @@ func TestKeepFrom(t *testing.T) {
 	check("all are old", old(3, segs(1, 1, 1)), 0, 25, 24)
 	check("old and already cut", old(1, segs(1)), 24, 25, 24)
 	check("never moves back", segs(50, 49), 7, 20, 7)
+	kept = 10
+	check("old and needed from the second on", old(2, segs(1, 1, 1)), 0, 30, 10)
+	check("full and needed all the same", segs(60, 60, 60, 60, 60), 0, 50, 30)
+	kept = 15
+	check("old and needed within one", old(3, segs(1, 1, 1)), 0, 25, 10)
+	kept = 22
+	check("old and needed within the last", old(3, segs(1, 1, 1)), 0, 25, 22)
+	kept = math.MaxInt64
 	s.millis = -1
 	check("no age", old(3, segs(1, 1, 1)), 0, 25, 0)
 	s.millis = 0
@@ -145,6 +155,37 @@ func TestRetentionByAgeKeepsTheOffsets(t *testing.T) {
 	produce(t, c, "b", "z")
 	if i, j := b.cluster.PartitionInfo("a", 0), b.cluster.PartitionInfo("b", 0); i.HighWatermark != 4 || j.HighWatermark != 3 {
 		t.Errorf("offsets went on at %d and %d", i.HighWatermark, j.HighWatermark)
+	}
+}
+
+// What somebody still needs outlasts its age, and what it takes is told.
+func TestKept(t *testing.T) {
+	b := openTest(t, testConfig(t))
+	if err := b.EnsureTopics(t.Context(), Topic{Name: "a", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	needed := int64(1)
+	b.Keep(func(topic string, partition int32) (int64, bool) { return needed, topic == "a" && partition == 0 })
+	produce(t, client(t, b), "a", "1", "2", "3")
+	later := time.Now().Add(8 * 24 * time.Hour)
+	if err := b.clean(later); err != nil {
+		t.Fatal(err)
+	}
+	if i := b.cluster.PartitionInfo("a", 0); i.LogStartOffset != 1 {
+		t.Errorf("it begins at %d", i.LogStartOffset)
+	}
+	if held, bound, ok := b.Room("a", 0, 1); !ok || held < 3 || bound < 1<<20 {
+		t.Errorf("%d of %d, %v", held, bound, ok)
+	}
+	if _, _, ok := b.Room("a", 1, 0); ok {
+		t.Error("there is room in no partition")
+	}
+	needed = 3
+	if err := b.clean(later); err != nil {
+		t.Fatal(err)
+	}
+	if i := b.cluster.PartitionInfo("a", 0); i.LogStartOffset != 2 {
+		t.Errorf("it begins at %d", i.LogStartOffset)
 	}
 }
 
