@@ -62,4 +62,5 @@ const (
 	SightNoJudge = "no-model" // there was no model yet
 	SightBroken  = "broken"   // its JPEG could not be decoded; it is a dead letter, too
 	SightLost    = "lost"     // its picture, kept apart for its size, is gone
+	SightFailed  = "failed"   // the model could not look at it
 )

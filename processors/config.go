@@ -8,6 +8,7 @@ import (
 	"andon/event"
 	"andon/processors/drift"
 	"andon/processors/features"
+	"andon/processors/vision"
 )
 
 // Config is one pipeline's part of the configuration file, and what its source says of the rows.
@@ -30,13 +31,15 @@ type Config struct {
 	ScoreChunk int `yaml:"score_chunk"`
 	// Drift says how windows are watched.
 	Drift drift.Config `yaml:"drift"`
+	// Vision looks at the frames of a pipeline that has these and no rows; nil for one of rows.
+	Vision *vision.Line `yaml:"-"`
 	// Rescore is for a line that runs beside the live one; nil for that.
 	Rescore *Rescore `yaml:"-"`
 }
 
 // Flush says when a partition's block is stored: whichever comes first.
 type Flush struct {
-	// Rows is the number of readings, labels and dead letters of a block.
+	// Rows is the number of readings, frames, labels and dead letters of a block.
 	Rows int `yaml:"rows"`
 	// Bytes is the size of a block in memory.
 	Bytes event.Bytes `yaml:"bytes"`
@@ -105,6 +108,9 @@ func (c *Config) Validate() error {
 		if c.Features != nil {
 			errs = append(errs, errors.New("aggregate: the pipeline has features, too: choose one"))
 		}
+	}
+	if c.Vision != nil && (c.Features != nil || c.Aggregate != nil || len(c.Signals) > 0) {
+		errs = append(errs, errors.New("vision: a pipeline of frames has no signals, and no windows of them"))
 	}
 	if c.Flush.Rows < 1 {
 		errs = append(errs, fmt.Errorf("flush.rows: %d is not a positive number", c.Flush.Rows))

@@ -47,6 +47,9 @@ func (p *Pipeline) flush(ctx context.Context) error {
 		}
 	}
 	p.shadows()
+	if p.eye != nil {
+		b.ShadowSights = p.eye.Settle(b.Sights, b.ShadowSights)
+	}
 	if b.Rows() > 0 {
 		if err := p.store(ctx, b, out); err != nil {
 			return err
@@ -166,9 +169,14 @@ func (p *Pipeline) empty(first int64) {
 	if s := p.block.Shadows; cap(s) > 1<<13 && len(s) < cap(s)/8 {
 		p.block.Shadows = nil
 	}
+	if s := p.block.Sights; cap(s) > 1<<12 && len(s) < cap(s)/8 {
+		p.block.Sights = nil
+	}
+	clear(p.block.Sights) // they hold boxes
+	clear(p.block.ShadowSights)
 	// Dead letters point to whole fetches.
 	clear(p.block.DeadLetters)
 	p.block.Reset(first)
 	p.block.Counted = !p.line.cfg.Readings.Store
-	p.letterBytes, p.version, p.due = 0, "", time.Time{}
+	p.letterBytes, p.boxes, p.version, p.due = 0, 0, "", time.Time{}
 }

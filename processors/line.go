@@ -57,7 +57,7 @@ type Refusal interface {
 	Remove(b *event.Block)
 }
 
-// Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings or counted, labels, dead
+// Settler is a Sink that can tell what it holds of the offsets [first, next) of a partition: those handled (in readings or counted, frames, labels, dead
 // letters) and those scored, or that closed windows.
 type Settler interface {
 	Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error)
@@ -126,6 +126,9 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 	if l.recipe = recipe; state != nil {
 		settings = state.Fingerprint()
 	}
+	if cfg.Vision != nil {
+		settings = cfg.Vision.Fingerprint()
+	}
 	text := fmt.Appendf(nil, "%q %x %q", cfg.Signals, settings, cfg.Source)
 	if !cfg.Readings.Store {
 		text = append(text, " counted"...)
@@ -180,6 +183,15 @@ func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error)
 	p.watch.begin(n)
 	if p.state, _, err = l.state(&p.block.Features); err != nil {
 		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+	}
+	if l.cfg.Vision != nil {
+		if p.eye, err = l.cfg.Vision.Open(a.Topic, a.Partition); err != nil {
+			return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+		}
+		if _, err := p.restore(ctx); err != nil {
+			p.eye.Close()
+			return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)
+		}
 	}
 	if p.state == nil {
 		p.at = a.Committed

@@ -9,6 +9,7 @@ import (
 
 	"andon/event"
 	"andon/processors/features"
+	"andon/processors/vision"
 )
 
 // Pipeline is one partition's line. Its methods are called by one goroutine. After an error it is of no use: what it held is formed again from
@@ -22,6 +23,8 @@ type Pipeline struct {
 	transactor Transactor
 	transact   func(ctx context.Context, send func(ctx context.Context, identity func() (event.Member, error)) error) error
 	state      state // nil without features
+	// eye looks at frames; nil in a pipeline of rows.
+	eye *vision.Partition
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
 	at, committed int64
@@ -43,6 +46,7 @@ type Pipeline struct {
 	broken error
 
 	letterBytes int
+	boxes       int // of the block's sights
 	surplus     int64
 	taken       []event.Row
 
@@ -65,8 +69,8 @@ func (p *Pipeline) fail(act string, first, next int64, err error) error {
 	return p.broken
 }
 
-// cursor is how far a batch's rows, rejects and labels are used.
-type cursor struct{ row, reject, label int }
+// cursor is how far a batch's rows, rejects, labels and frames are used.
+type cursor struct{ row, reject, label, frame int }
 
 // Handle takes the next batch. What becomes of it is held until the block is flushed, by Handle itself when the block is full, else by Flush.
 func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
@@ -84,7 +88,11 @@ func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
 			}
 			continue
 		}
-		if err := p.work(ctx, b, &c, p.cut(b, &c)); err != nil {
+		work := p.work
+		if p.eye != nil {
+			work = p.look
+		}
+		if err := work(ctx, b, &c, p.cut(b, &c)); err != nil {
 			return err
 		}
 		if p.full() {
@@ -93,10 +101,17 @@ func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
 			}
 		}
 	}
-	if p.state != nil {
-		p.line.all.assets.WithLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition))).Set(float64(p.state.Assets()))
+	switch {
+	case p.state != nil:
+		p.assets(p.state.Assets())
+	case p.eye != nil:
+		p.assets(p.eye.Cameras())
 	}
 	return nil
+}
+
+func (p *Pipeline) assets(n int) {
+	p.line.all.assets.WithLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition))).Set(float64(n))
 }
 
 // cut returns how far to work before the block may be full.
@@ -104,15 +119,19 @@ func (p *Pipeline) cut(b *event.Batch, c *cursor) int64 {
 	if p.reform != nil {
 		return min(b.Next, p.reform.Next)
 	}
-	if last := c.row + p.most() - p.records() - 1; last < len(b.Rows) {
+	left := p.most() - p.records() - 1
+	if last := c.row + left; last < len(b.Rows) {
 		return b.Rows[last].Offset + 1
+	}
+	if last := c.frame + left; last < len(b.Frames) {
+		return b.Frames[last].Offset + 1
 	}
 	return b.Next
 }
 
 // records returns how many input records the block accounts for.
 func (p *Pipeline) records() int {
-	return p.block.Tally.Rows() + len(p.block.Labels) + len(p.block.DeadLetters)
+	return p.block.Tally.Rows() + len(p.block.Labels) + len(p.block.Sights) + len(p.block.DeadLetters)
 }
 
 // countedRows is how many times the rows of a block it may stand for where they are counted only. If it must be formed again it has them all in memory.
@@ -139,7 +158,7 @@ func (p *Pipeline) full() bool {
 func (p *Pipeline) bytes() int {
 	b := &p.block
 	// The sizes of a row's other columns, and of a score with its strings shared.
-	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + (len(b.Scores)+len(b.Shadows))*168 + len(b.Sketches)*sketchBytes + len(b.Labels)*128 + p.letterBytes
+	return b.Readings.Len()*(8*len(b.Readings.Signals)+40) + p.values() + (len(b.Scores)+len(b.Shadows))*168 + len(b.Sketches)*sketchBytes + len(b.Labels)*128 + p.sightBytes() + p.letterBytes
 }
 
 // sketchBytes is about what a sketch of 30 features takes.
@@ -169,6 +188,9 @@ func (p *Pipeline) fold(b *event.Batch, c *cursor, to int64) error {
 	}
 	for c.label < len(b.Labels) && b.Labels[c.label].Offset < to {
 		c.label++
+	}
+	for c.frame < len(b.Frames) && b.Frames[c.frame].Offset < to { // what was seen in them is in the snapshot
+		c.frame++
 	}
 	p.line.meters.folded.Add(float64(c.row - from))
 	if p.at = to; to == p.committed {
@@ -339,5 +361,8 @@ func (p *Pipeline) Due() time.Time {
 
 // Close ends the partition's metrics. Whoever lets go of the partition may call it.
 func (p *Pipeline) Close() {
+	if p.eye != nil {
+		p.eye.Close()
+	}
 	p.line.all.assets.DeleteLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition)))
 }

@@ -85,6 +85,7 @@ func without(b *event.Block, handled, scored map[int64]bool) {
 	f.Asset, f.Start, f.End, f.Offset, f.Values = f.Asset[:n], f.Start[:n], f.End[:n], f.Offset[:n], f.Values[:n*width]
 	b.Scores = keep(b.Scores, func(s *event.Score) bool { return !scored[s.Offset] })
 	b.Sketches = keep(b.Sketches, func(s *event.Sketch) bool { return !scored[s.Offset] })
+	b.Sights = keep(b.Sights, func(s *event.Sight) bool { return !handled[s.Offset] })
 	b.Labels = keep(b.Labels, func(l *event.Label) bool { return !handled[l.Offset] })
 	b.DeadLetters = keep(b.DeadLetters, func(d *event.DeadLetter) bool { return !handled[d.Offset] })
 }

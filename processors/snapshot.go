@@ -82,6 +82,33 @@ func (p *Pipeline) keep(ctx context.Context, fold, next int64) (*kept, error) {
 	return k, nil
 }
 
+// keepCameras returns the snapshot of what is known of the cameras, for the note of next, which it stands before. It is made with each flush: frames are not looked at again to get it back, as they cost
+// too much and come too late. Where one cannot be made, what happened at the cameras since the last is forgotten by a restart; that is told, and no error.
+func (p *Pipeline) keepCameras(ctx context.Context, next int64) (*kept, error) {
+	l := p.line
+	if l.out.Vault == nil || l.cfg.Snapshot.Records == 0 {
+		return nil, nil
+	}
+	data := p.eye.Snapshot(make([]byte, 0, p.size+p.size/8))
+	p.size = len(data)
+	k := &kept{At: next, Schema: l.schema}
+	if p.note.Kept != nil {
+		k.Slot = 1 - p.note.Kept.Slot
+	}
+	var err error
+	key := fmt.Sprintf("%s/%s/%d/%d", p.block.Pipeline, p.block.Topic, p.block.Partition, k.Slot)
+	if k.Ref, err = l.out.Vault.Save(ctx, key, p.block.Partition, data); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		l.meters.snapshots["failed"].Inc()
+		p.log.Error("no snapshot of what is known of the cameras: after a restart their zones and rules begin anew", "bytes", len(data), "next", next, "error", err)
+		return nil, nil
+	}
+	l.meters.snapshots["saved"].Inc()
+	return k, nil
+}
+
 // restore gets the state of the note's snapshot, and tells whether there was one to be had. Without, the state must be read back from the note's fold offset.
 // An error means that ctx is over.
 func (p *Pipeline) restore(ctx context.Context) (bool, error) {
@@ -103,7 +130,11 @@ func (p *Pipeline) restore(ctx context.Context) (bool, error) {
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("load the snapshot %s: %w", k.Ref, context.Cause(ctx))
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case p.eye != nil:
+		err = p.eye.Restore(data)
+	default:
 		err = p.restoreState(data)
 	}
 	if err != nil {
@@ -120,6 +151,11 @@ func (p *Pipeline) restore(ctx context.Context) (bool, error) {
 // noteOf makes the note of next, which the state stands before.
 func (p *Pipeline) noteOf(ctx context.Context, next int64) (note, error) {
 	n := note{V: noteVersion, Fold: next, Watch: p.watch.note()}
+	if p.eye != nil {
+		var err error
+		n.Kept, err = p.keepCameras(ctx, next)
+		return n, err
+	}
 	if p.state == nil {
 		return n, nil
 	}

@@ -82,11 +82,12 @@ type entry struct {
 	row    *event.Row
 	reject *event.DeadLetter
 	label  *event.Label
+	frame  *event.Frame
 }
 
 func newWorld() *world {
 	w := &world{tables: map[string]map[token][]string{}, sent: map[int64]int{}, read: map[int64]int{}, seen: map[int64]int{}, vault: map[string]saved{}, fuse: -1, rng: rand.New(rand.NewPCG(1, 1)), trace: func(string, ...any) {}}
-	for _, table := range []string{"readings", "features", "scores", "labels", "deadletters", "handled", "shadow_scores", "drift"} {
+	for _, table := range []string{"readings", "features", "scores", "frames", "labels", "deadletters", "handled", "shadow_scores", "drift"} {
 		w.tables[table] = map[token][]string{}
 	}
 	return w
@@ -197,7 +198,7 @@ func (w *world) Write(_ context.Context, b *event.Block) error {
 		w.before()
 	}
 	at := token{b.First, b.Next}
-	for _, table := range []string{"readings", "features", "labels", "deadletters", "scores", "drift", "handled", "shadow_scores"} {
+	for _, table := range []string{"readings", "features", "frames", "labels", "deadletters", "scores", "drift", "handled", "shadow_scores"} {
 		rows := lines(b, table)
 		if len(rows) == 0 {
 			continue
@@ -258,6 +259,10 @@ func lines(b *event.Block, table string) (rows []string) {
 				line += fmt.Sprintf(" %s=%g:%x", f.Names[s], v, math.Float64bits(v))
 			}
 			rows = append(rows, line)
+		}
+	case "frames":
+		for _, v := range b.Sights {
+			rows = append(rows, fmt.Sprintf("@%d %s %s %s %s boxes=%d zones=%v fired=%v", v.Offset, v.Camera, v.Status, v.Version, v.Label, len(v.Boxes), v.Zones, v.Fired))
 		}
 	case "labels":
 		for _, l := range b.Labels {
@@ -413,6 +418,8 @@ func (w *world) batch(first, next int64) *event.Batch {
 			b.Rejects = append(b.Rejects, *e.reject)
 		case e.label != nil:
 			b.Labels = append(b.Labels, *e.label)
+		case e.frame != nil:
+			b.Frames = append(b.Frames, *e.frame)
 		}
 	}
 	b.Raw = func(offset int64) event.Record {

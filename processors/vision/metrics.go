@@ -52,7 +52,7 @@ func (m *Metrics) of(pipeline string) meters {
 		return all
 	}
 	return meters{
-		frames: by(m.frames, event.SightScored, event.SightLate, event.SightBusy, event.SightNoJudge, event.SightBroken, event.SightLost),
+		frames: by(m.frames, event.SightScored, event.SightLate, event.SightBusy, event.SightNoJudge, event.SightBroken, event.SightLost, event.SightFailed),
 		kept:   by(m.kept, "kept", "shed", "failed"), shadows: by(m.shadows, "scored", "shed", "failed"),
 		fired: m.fired.WithLabelValues(pipeline), unknown: m.unknown.WithLabelValues(pipeline),
 		action: m.action.WithLabelValues(pipeline), decode: m.decode.WithLabelValues(pipeline),

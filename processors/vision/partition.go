@@ -42,6 +42,7 @@ type camera struct {
 	plans   []Plan
 	zones   []string // of the plans; none: the whole picture
 	planned *model.Model
+	said    []rules.Class // of the frame in hand
 }
 
 // Open begins a partition. Close ends it.
@@ -112,6 +113,11 @@ func (p *Partition) See(ctx context.Context, frames []event.Frame, received int6
 			p.sample(f, s)
 			p.drop(f, s, event.SightNoJudge, received, now)
 		default:
+			if p.chunk.model != nil && p.chunk.model != m {
+				if err := p.score(ctx, dst, received); err != nil {
+					return dst, broken, err
+				}
+			}
 			if err := p.take(ctx, f, m, first+i); err != nil {
 				if ctx.Err() != nil {
 					return dst, broken, err
@@ -125,7 +131,7 @@ func (p *Partition) See(ctx context.Context, frames []event.Frame, received int6
 			}
 		}
 		if len(p.chunk.frames) > 0 && (p.chunk.n >= l.cfg.Pictures || i == len(frames)-1) {
-			if err := p.score(ctx, frames, first, dst, received); err != nil {
+			if err := p.score(ctx, dst, received); err != nil {
 				return dst, broken, err
 			}
 			p.choose()

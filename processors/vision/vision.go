@@ -4,7 +4,7 @@
 // A frame is scored or dropped, and there is a Sight for each that says which and why. Nothing waits: of a camera's frames that have gathered only the newest is scored (newest), and none that is older
 // than max_age. What a rule fires is told at once, before anything is stored.
 //
-// Metrics: andon_vision_frames_total{pipeline,status} (scored, late, busy, no-model, broken, lost), andon_vision_action_seconds{pipeline} (from the capture to the verdict, with the rules' actions told),
+// Metrics: andon_vision_frames_total{pipeline,status} (scored, late, busy, no-model, broken, lost, failed), andon_vision_action_seconds{pipeline} (from the capture to the verdict, with the rules' actions told),
 // andon_vision_decode_seconds{pipeline}, andon_vision_fired_total{pipeline}, andon_vision_unknown_total{pipeline} (rules that would have fired, had anything been known of their machine),
 // andon_vision_kept_total{pipeline,outcome} (kept, shed, failed: frames for the evidence store), andon_vision_shadow_frames_total{pipeline,outcome} (scored, shed, failed).
 package vision
@@ -27,9 +27,6 @@ import (
 type Scorer interface {
 	SeeRuns(ctx context.Context, m *model.Model, pictures []float32, n int, dst []model.Tensor, runs []event.Run) ([]model.Tensor, error)
 }
-
-// Read returns the boxes of the i-th picture of a run's outputs, in 0 to 1 of the picture, or its class, with how sure the model is.
-type Read func(p *model.Picture, outs []model.Tensor, i int, dst []event.Box) (boxes []event.Box, label string, risk float32, err error)
 
 // Plan says what numbers are wanted of a picture: of its part from (X0, Y0) to (X1, Y1) in 0 to 1, scaled to Width and Height.
 type Plan struct {
@@ -73,7 +70,6 @@ type Evidence interface {
 // Judge says which models look.
 type Judge struct {
 	Scorer Scorer
-	Read   Read
 	Live   func() *model.Model
 	// Canary, Shadow and what they return may be nil, as for windows.
 	Canary func() (*model.Model, float64)
@@ -118,7 +114,7 @@ func New(pipeline string, cfg Config, deps Deps, metrics *Metrics, log *slog.Log
 	if deps.Decoder == nil {
 		return nil, fmt.Errorf("make pipeline %s: vision: there is nothing to decode frames with", pipeline)
 	}
-	if deps.Judge.Live == nil || deps.Judge.Scorer == nil || deps.Judge.Read == nil {
+	if deps.Judge.Live == nil || deps.Judge.Scorer == nil {
 		deps.Judge = Judge{Live: func() *model.Model { return nil }}
 	}
 	js, err := json.Marshal(cfg)

@@ -1,0 +1,158 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/event"
+	"andon/model"
+	"andon/processors/vision"
+	"andon/processors/vision/rules"
+)
+
+// looks is the world's eye: a picture is what its text says, and a model sees the person in it.
+type looks struct {
+	w      *world
+	alerts []event.Alert
+}
+
+func (looks) Append(dst []float32, jpeg []byte, plans []vision.Plan) ([]float32, error) {
+	if string(jpeg) == "torn" {
+		return dst, errors.New("it is torn")
+	}
+	for range plans {
+		dst = append(dst, float32(len(jpeg))/10, 0, 0)
+	}
+	return dst, nil
+}
+
+func (looks) Close() {}
+
+func (l *looks) SeeRuns(_ context.Context, _ *model.Model, pictures []float32, n int, _ []model.Tensor, _ []event.Run) ([]model.Tensor, error) {
+	out := model.Tensor{Shape: []int{n, 2}}
+	err := l.w.step(func() {
+		for i := range n {
+			out.Data = append(out.Data, 1-pictures[3*i], pictures[3*i])
+		}
+	})
+	if err != nil {
+		l.w.dead = true // the line would go on without the model
+	}
+	return []model.Tensor{out}, err
+}
+
+// eyed is a line of frames of which each is scored, so that what it stores follows from the log alone. A rule fires at whoever stays for three frames.
+func (w *world) eyed(t *testing.T, flush int) (*Line, *looks) {
+	t.Helper()
+	look := &looks{w: w}
+	cfg := vision.Default()
+	cfg.Newest, cfg.MaxAge, cfg.Pictures = false, 0, 3
+	cfg.Rules = []rules.Rule{{Name: "stays", Inertia: 3, Severity: event.SeverityWarning}}
+	m := &model.Model{Version: "eye", Meta: model.Meta{Task: model.Classification,
+		Picture: &model.Picture{Width: 1, Height: 1, Labels: []string{"clear", "person"}, Form: model.FormProbabilities, Threshold: 0.5, Normal: "clear"}}}
+	quiet := slog.New(slog.DiscardHandler)
+	eye, err := vision.New("p", cfg, vision.Deps{Judge: vision.Judge{Scorer: look, Live: func() *model.Model { return m }}, Decoder: func() (vision.Decoder, error) { return look, nil },
+		Alert: func(a event.Alert) { look.alerts = append(look.alerts, a) }}, vision.NewMetrics(prometheus.NewRegistry()), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Default()
+	c.Pipeline, c.Vision = "p", eye
+	c.Flush.Rows = flush
+	l, err := New(c, Judge{}, Outlets{w, w, w, w}, NewMetrics(prometheus.NewRegistry()), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.patience = 0
+	return l, look
+}
+
+// footage is what two cameras saw, with gaps, frames that cannot be read and some that cannot be decoded.
+func footage(rng *rand.Rand, n int) (log []entry, end int64) {
+	for i := range n {
+		end += 1 + int64(rng.IntN(6)/5)
+		at := event.Position{Topic: "t", Partition: 1, Offset: end - 1}
+		if rng.IntN(20) == 0 {
+			log = append(log, entry{offset: at.Offset, reject: &event.DeadLetter{Record: event.Record{Position: at, Value: []byte("?")}, Pipeline: "p", Reason: event.ReasonMalformed}})
+			continue
+		}
+		picture := strings.Repeat("x", 1+rng.IntN(9)) // a person's probability in tenths
+		if rng.IntN(15) == 0 {
+			picture = "torn"
+		}
+		log = append(log, entry{offset: at.Offset, frame: &event.Frame{Offset: at.Offset, Camera: fmt.Sprint("camera-", rng.IntN(2)), Captured: int64(i+1) * 1e8, Width: 4, Height: 3, JPEG: []byte(picture)}})
+	}
+	return log, end
+}
+
+// Whatever crashes when, each frame is stored once, a broken one is a dead letter once, and rules fire as if nothing had happened.
+func TestFramesExactlyOnce(t *testing.T) {
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		w := newWorld()
+		w.log, w.end = footage(rng, 200)
+		w.rng = rng
+		whole := newWorld()
+		whole.log, whole.end = w.log, w.end
+		plain, calm := whole.eyed(t, 7)
+		if err := whole.run(t.Context(), plain, rand.New(rand.NewPCG(seed, 12))); err != nil {
+			t.Fatal(err)
+		}
+		crashes := 0
+		alerts := map[string]bool{}
+		for done := false; !done; {
+			l, look := w.eyed(t, 3+rng.IntN(20))
+			w.fuse = rng.IntN(60)
+			if crashes > 40 {
+				w.fuse = -1
+			}
+			err := w.run(t.Context(), l, rng)
+			if done = err == nil; !done {
+				crashes++
+				if !errors.Is(err, errCrash) {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+			}
+			for _, a := range look.alerts {
+				alerts[told(a)] = true
+			}
+		}
+		if got, want := w.stored(t), whole.stored(t); !slices.Equal(got, want) {
+			t.Fatalf("seed %d, %d crashes:\n%s\nwant\n%s", seed, crashes, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		for _, a := range calm.alerts {
+			if !alerts[told(a)] {
+				t.Fatalf("seed %d: after %d crashes %s was never told", seed, crashes, told(a))
+			}
+			delete(alerts, told(a))
+		}
+		if len(alerts) > 0 || len(calm.alerts) == 0 {
+			t.Fatalf("seed %d: told of %v, which nobody else was", seed, alerts)
+		}
+		for offset, n := range w.sent {
+			if n > crashes+1 {
+				t.Fatalf("offset %d was published %d times", offset, n)
+			}
+		}
+	}
+}
+
+// told is an alert without what depends on the clock.
+func told(a event.Alert) string { return fmt.Sprint(a.ID, " ", a.Resolved, " ", a.Since) }
+
+// A range that is formed again under other settings keeps what is stored of it.
+func TestFramesSettle(t *testing.T) {
+	b := &event.Block{Sights: []event.Sight{{Position: event.Position{Offset: 3}}, {Position: event.Position{Offset: 4}}, {Position: event.Position{Offset: 5}}}}
+	without(b, set([]int64{4}), nil)
+	if len(b.Sights) != 2 || b.Sights[0].Offset != 3 || b.Sights[1].Offset != 5 {
+		t.Errorf("%+v", b.Sights)
+	}
+}

@@ -1,0 +1,147 @@
+package vision
+
+import (
+	"context"
+	"sync"
+
+	"andon/event"
+)
+
+// Note is what is kept beside a frame.
+type Note struct {
+	Pipeline string      `json:"pipeline"`
+	Camera   string      `json:"camera"`
+	Captured int64       `json:"captured"`
+	Sequence int64       `json:"sequence"`
+	Position string      `json:"position"`
+	Kind     string      `json:"kind"`
+	Status   string      `json:"status,omitempty"`
+	Version  string      `json:"version,omitempty"`
+	Label    string      `json:"label,omitempty"`
+	Risk     float32     `json:"risk,omitempty"`
+	Boxes    []event.Box `json:"boxes,omitempty"`
+	Zones    []string    `json:"zones,omitempty"`
+	Fired    []string    `json:"fired,omitempty"`
+}
+
+// keepAhead is how many frames may wait to be kept; half of them at most are samples.
+const keepAhead = 64
+
+// keeper hands frames to the evidence store beside the line, which does not wait for its disk; a flush does, so that a row never names a picture that is not there.
+type keeper struct {
+	line  *Line
+	queue chan keeping
+	done  chan struct{}
+
+	mu      sync.Mutex
+	idle    *sync.Cond
+	waiting int
+	failed  map[int64]bool // offsets
+}
+
+type keeping struct {
+	item   Item
+	offset int64
+}
+
+func (k *keeper) open(l *Line) {
+	k.line = l
+	k.idle = sync.NewCond(&k.mu)
+	if l.deps.Evidence == nil {
+		return
+	}
+	k.queue, k.done = make(chan keeping, keepAhead), make(chan struct{})
+	go func() {
+		defer close(k.done)
+		for job := range k.queue {
+			k.put(job)
+		}
+	}()
+}
+
+func (k *keeper) close() {
+	if k.queue != nil {
+		close(k.queue)
+		<-k.done
+	}
+}
+
+// ref names a frame that will be kept; empty where nothing is.
+func (k *keeper) ref(f *looked, kind string) string {
+	if k.queue == nil {
+		return ""
+	}
+	if f.Reference != "" {
+		return f.Reference
+	}
+	return k.line.deps.Evidence.Ref(k.item(f, kind, nil))
+}
+
+func (k *keeper) item(f *looked, kind string, note any) *Item {
+	return &Item{Pipeline: k.line.name, Camera: f.Camera, Captured: f.Captured, Kind: kind, JPEG: f.JPEG, Note: note}
+}
+
+// keep hands a frame on, and notes in its Sight where it will be. A sample is given up where too much waits; a frame at which a rule fired is not: the line then puts it itself.
+func (k *keeper) keep(f *looked, s *event.Sight, kind string) {
+	if k.queue == nil {
+		return
+	}
+	if kind == KeptSampled && len(k.queue) >= keepAhead/2 {
+		k.line.meters.kept["shed"].Inc()
+		return
+	}
+	s.Evidence = k.ref(f, kind)
+	note := Note{Pipeline: k.line.name, Camera: f.Camera, Captured: f.Captured, Sequence: f.Sequence, Position: s.Position.String(), Kind: kind, Status: s.Status,
+		Version: s.Version, Label: s.Label, Risk: s.Risk, Boxes: s.Boxes, Zones: s.Zones, Fired: s.Fired}
+	job := keeping{*k.item(f, kind, note), f.Offset}
+	k.mu.Lock()
+	k.waiting++
+	k.mu.Unlock()
+	select {
+	case k.queue <- job:
+	default:
+		k.put(job)
+	}
+}
+
+func (k *keeper) put(job keeping) {
+	_, err := k.line.deps.Evidence.Put(context.Background(), &job.item)
+	if err != nil {
+		k.line.meters.kept["failed"].Inc()
+		k.line.log.Error("a frame could not be kept as evidence", "camera", job.item.Camera, "kind", job.item.Kind, "error", err)
+	} else {
+		k.line.meters.kept["kept"].Inc()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		if k.failed == nil {
+			k.failed = map[int64]bool{}
+		}
+		k.failed[job.offset] = true
+	}
+	if k.waiting--; k.waiting == 0 {
+		k.idle.Broadcast()
+	}
+}
+
+// settle waits until all is kept, and takes out of the Sights what could not be.
+func (k *keeper) settle(sights []event.Sight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.waiting > 0 {
+		k.idle.Wait()
+	}
+	for i := range sights {
+		if k.failed[sights[i].Offset] {
+			sights[i].Evidence = ""
+		}
+	}
+	clear(k.failed)
+}
+
+// Settle makes a block's Sights ready to be stored: what they say is kept is there. It returns what the shadows have said of them.
+func (p *Partition) Settle(sights, shadows []event.Sight) []event.Sight {
+	p.keeper.settle(sights)
+	return p.shade.collect(shadows)
+}
