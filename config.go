@@ -26,6 +26,7 @@ import (
 	"andon/processors"
 	"andon/processors/drift"
 	"andon/processors/features"
+	"andon/processors/vision"
 	"andon/scorer"
 	"andon/scorer/oip"
 	"andon/sinks/alerts"
@@ -117,6 +118,8 @@ type Pipeline struct {
 	Window *features.Config `yaml:"window"`
 	// Aggregate ends the pipeline at its features: the values of its windows are published. Instead of window and model.
 	Aggregate *Aggregate `yaml:"aggregate"`
+	// Vision says what is seen in the frames of a source of these; instead of window and aggregate.
+	Vision *vision.Config `yaml:"vision"`
 	// Model says what is trained; without it the pipeline stores readings and scores with whatever model is promoted.
 	Model *trainer.Spec `yaml:"model"`
 	// Partitions of the topic, where it is made here; 0 takes broker.partitions.
@@ -305,11 +308,12 @@ func (c *Config) Validate() error {
 		}
 		if p.Model != nil {
 			section(key+".model", p.Model.Validate())
-			if p.Window == nil && p.Aggregate == nil {
+			if p.Window == nil && p.Aggregate == nil && p.Vision == nil {
 				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
 			}
 		}
 		section(key+".drift", c.driftFaults(p))
+		section(key, c.visionFaults(p))
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
 	}

@@ -227,8 +227,9 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status.teach(teacher)
 	status.set("trainer", true, "")
 
-	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: screen}
-	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, log, metrics) // what reads the log, one group a pipeline
+	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
+	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: watches{screen, see.machines}}
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
 	}
@@ -356,7 +357,7 @@ func (c *Config) library(name string) string {
 }
 
 // newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
-func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, see *eyes, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
 	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
@@ -394,6 +395,10 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		base += cfg.partitions(i)
 		pc := processors.Default()
 		pc.Features, pc.Readings, pc.Drift = p.Window, p.readings(), p.drift()
+		var err error
+		if pc.Vision, err = see.of(p); err != nil {
+			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)
+		}
 		if p.Aggregate != nil {
 			pc.Aggregate = &p.Aggregate.Aggregate
 		}

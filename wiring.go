@@ -27,6 +27,9 @@ func (c *Config) settle() {
 		c.ClickHouse.Engine.Library = c.library("libchdb.so")
 	}
 	for i := range c.Pipelines {
+		if p := &c.Pipelines[i]; p.Vision != nil && p.Source.Shape == "" {
+			p.Source.Shape = decode.ShapeFrame
+		}
 		c.Pipelines[i].Source = c.Pipelines[i].Source.WithDefaults()
 		if c.Pipelines[i].Delivery == "" {
 			c.Pipelines[i].Delivery = atLeastOnce
@@ -61,7 +64,7 @@ func newTeacher(cfg *Config, store *clickhouse.Store, models *model.Registry, ou
 	var all []trainer.Pipeline
 	for i := range cfg.Pipelines {
 		p := &cfg.Pipelines[i]
-		if p.Model != nil {
+		if p.Model != nil && p.Vision == nil {
 			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Featurize: p.featurizer(), Refer: p.refer()})
 		}
 	}

@@ -24,8 +24,8 @@ type Partition struct {
 
 	champion, canary *model.Model
 	percent          float64
-	// told is what was last said of the champion in the log.
-	told string
+	// told is what was last said in the log of the model that is in use, failing the version that last could not look.
+	told, failing string
 	// version tells the models of the block's last scores.
 	version string
 

@@ -129,8 +129,8 @@ func (p *Partition) score(ctx context.Context, sights []event.Sight, received in
 
 // failed says once that a model cannot look: the line goes on, and each frame says so.
 func (p *Partition) failed(m *model.Model, err error) {
-	if word := "failed " + m.Version; p.told != word {
-		p.told = word
+	if p.failing != m.Version {
+		p.failing = m.Version
 		p.line.log.Error("the model cannot look at frames: promote another, or roll back", "model", m.Version, "error", err)
 	}
 }
