@@ -186,13 +186,15 @@ const (
 
 // Export writes the classifier as an ONNX file.
 func (t *TrainedClassifier) Export() ([]byte, error) {
-	labels, err := json.Marshal(t.Classes)
-	if err != nil {
-		return nil, err
-	}
 	g := graph.New()
 	x := g.Input(Frame, append([]int{graph.Batch}, t.row()...)...)
 	said := t.predict(g, x, constants(g, t.shapes(), t.Params), nil)
 	file := g.Model("classifier", graph.Output{Name: Probabilities, Value: g.Exp(g.LogSoftmax(said))})
-	return onnx.AppendMetadata(file, Labels, string(labels)), nil
+	return onnx.AppendMetadata(file, Labels, list(t.Classes)), nil
+}
+
+// list writes names as a JSON array.
+func list(names []string) string {
+	js, _ := json.Marshal(names) // of strings
+	return string(js)
 }

@@ -1,5 +1,5 @@
 // Package fit trains networks and writes them as scoring models: recurrent ones on windows (Train), convolutional classifiers on crops of frames
-// (TrainClassifier). The gradient, the optimiser's step and the network itself are ONNX
+// (TrainClassifier), and detectors on frames (TrainDetector). The gradient, the optimiser's step and the network itself are ONNX
 // graphs that ONNX Runtime runs; this package feeds them.
 package fit
 
