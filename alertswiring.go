@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"andon/console"
 	"andon/event"
 	"andon/ingest"
 	"andon/ingest/broker"
@@ -15,8 +16,8 @@ import (
 const alertBytes = 32 << 20
 
 // openAlerts gives the desk its journal and what it delivers with. An appliance that cannot have the journal delivers all the same, and says so.
-func openAlerts(ctx context.Context, cfg *Config, desk *alerts.Desk, bus *broker.Broker, at ingest.Config, publisher *kafka.Publisher, store alerts.Store, links string, undo *closers, log *slog.Logger) {
-	deps := alerts.Deps{Store: store, Links: links, Instance: at.InstanceID,
+func openAlerts(ctx context.Context, cfg *Config, desk *alerts.Desk, bus *broker.Broker, at ingest.Config, publisher *kafka.Publisher, store alerts.Store, screen *console.Console, links string, undo *closers, log *slog.Logger) {
+	deps := alerts.Deps{Store: store, Watch: screen.Alert, Links: links, Instance: at.InstanceID,
 		Publish: func(ctx context.Context, topic, key string, value []byte, headers []event.Header) error {
 			return publisher.Send(ctx, topic, []byte(key), value, headers)
 		}}

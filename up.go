@@ -117,7 +117,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	var again pending
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
 		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
-		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes),
+		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes), Alerts: alertDesk{bell},
 	}, room("console"))
 	page, err := screen.Listen()
 	if err != nil {
@@ -203,7 +203,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(publisher.Close)
 
-	openAlerts(ctx, cfg, bell, bus, intakeAt, publisher, store, "http://"+page, &undo, room("alerts"))
+	openAlerts(ctx, cfg, bell, bus, intakeAt, publisher, store, screen, "http://"+page, &undo, room("alerts"))
 
 	resender, err := publisher.Resender() // what sends dead letters again
 	if err != nil {

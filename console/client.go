@@ -188,6 +188,8 @@ func (c *client) subscribe(ctx context.Context, w *writer, r *request) error {
 		f = &lineFeed{line: c.hub.line}
 	case topicTraining:
 		f = &trainingFeed{trainings: c.hub.trainings}
+	case topicAlerts:
+		f = &alertFeed{board: c.hub.alerts}
 	case topicFleet, topicAsset:
 		p, ok := c.deps.pipeline(r.Params["pipeline"])
 		if !ok {
@@ -202,7 +204,7 @@ func (c *client) subscribe(ctx context.Context, w *writer, r *request) error {
 		}
 		f = newAssetFeed(c.hub, c.deps, p, r.Params["asset"], r.start())
 	default:
-		return refuse(codeBadRequest, "topic is line, fleet, asset or training")
+		return refuse(codeBadRequest, "topic is line, fleet, asset, training or alerts")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &subscription{id: r.ID, every: r.interval(), feed: f, cancel: cancel}

@@ -14,6 +14,7 @@ type hub struct {
 	board     *board
 	line      *line
 	trainings *trainings
+	alerts    *alertBoard
 	metrics   *metrics
 	// writeWithin bounds how long a client may leave a message untaken.
 	writeWithin time.Duration
@@ -41,7 +42,7 @@ type deltaKey struct {
 
 func newHub(cfg Config, m *metrics) *hub {
 	return &hub{
-		watch: newWatch(cfg.WatchRows, m), board: newBoard(cfg.MaxAssets), line: newLine(cfg.History, cfg.SampleEvery), trainings: newTrainings(),
+		watch: newWatch(cfg.WatchRows, m), board: newBoard(cfg.MaxAssets), line: newLine(cfg.History, cfg.SampleEvery), trainings: newTrainings(), alerts: newAlertBoard(),
 		metrics: m, writeWithin: writeWithin, clients: map[*client]struct{}{}, feeds: map[string]map[string]map[*assetFeed]struct{}{}, deltas: map[deltaKey]fleetDelta{},
 	}
 }

@@ -12,6 +12,7 @@ import (
 //	        {"type":"sub","id":2,"topic":"fleet","params":{"pipeline":"…"},"max_hz":4}
 //	        {"type":"sub","id":3,"topic":"asset","params":{"pipeline":"…","asset":"…"},"from":ms,"since":ms,"max_hz":10}
 //	        {"type":"sub","id":4,"topic":"training"}
+//	        {"type":"sub","id":5,"topic":"alerts"}
 //	        {"type":"rate","id":3,"max_hz":0.5}   a page that is not looked at asks for less
 //	        {"type":"unsub","id":3}
 //	server  {"type":"snapshot","id":1,"seq":0,"epoch":"…",…}
@@ -29,6 +30,7 @@ const (
 	topicFleet    = "fleet"
 	topicAsset    = "asset"
 	topicTraining = "training"
+	topicAlerts   = "alerts"
 )
 
 // What goes wrong with a request.

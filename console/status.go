@@ -31,6 +31,8 @@ type Deps struct {
 	// Models is the registry; nil where there is none. A pushed file may have ModelBytes.
 	Models     Models
 	ModelBytes int64
+	// Alerts is the desk of alerts; nil where there is none.
+	Alerts Alerts
 	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
 	Ready func() error
 }

@@ -261,7 +261,7 @@ func (d *Desk) finish(cut context.CancelFunc) {
 	}
 }
 
-// errs that the API tells apart.
+// What the API tells apart.
 var (
 	// ErrUnknown means that there is no such matter or receiver.
 	ErrUnknown = errors.New("not found")
@@ -269,10 +269,16 @@ var (
 	ErrAsk = errors.New("refused")
 )
 
-func unknown(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnknown, fmt.Sprintf(format, args...))
+// fault is one of them in words for the person.
+type fault struct {
+	kind error
+	text string
 }
 
-func refuse(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrAsk, fmt.Sprintf(format, args...))
+func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.kind }
+
+func unknown(format string, args ...any) error {
+	return &fault{ErrUnknown, fmt.Sprintf(format, args...)}
 }
+func refuse(format string, args ...any) error { return &fault{ErrAsk, fmt.Sprintf(format, args...)} }
