@@ -87,6 +87,24 @@ ORDER BY (pipeline, reason, _topic, _partition, _offset)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192
 COMMENT 'Records that could not be used, whole, with the reason. The topic andon.deadletter holds the same.';
 
+CREATE TABLE andon.decisions
+(
+    `time` DateTime64(6, 'UTC') COMMENT 'When it was decided, by the clock of the machine that decided.',
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that the model is for.',
+    `campaign` String COMMENT 'The way of one challenger from trigger to end; all its decisions carry it. Empty for a trigger that was turned down or put off.',
+    `stage` LowCardinality(String) COMMENT 'trigger, train, gate, shadow, canary, promote, watch or rollback.',
+    `verdict` LowCardinality(String) COMMENT 'go, no, wait, ask (a person has to say) or failed.',
+    `reason` String COMMENT 'Why, for people.',
+    `champion` LowCardinality(String) COMMENT 'Version of the champion; empty where there is none.',
+    `challenger` LowCardinality(String) COMMENT 'Version of the challenger; empty where there is none yet.',
+    `facts` String COMMENT 'The numbers by which it was decided, JSON; a campaign that was cut off goes on from it.' CODEC(ZSTD(1)),
+    `who` LowCardinality(String) COMMENT 'Who decided: policy, loop, or a person.'
+)
+ENGINE = MergeTree
+ORDER BY (pipeline, time)
+SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
+COMMENT 'Every step by which a pipeline came to its model, or did not, with its reason and numbers.';
+
 CREATE TABLE andon.evaluations
 (
     `id` String COMMENT 'The table that the row is a cell of.',
@@ -494,6 +512,52 @@ ENGINE = MergeTree
 ORDER BY (pipeline, time, run)
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
 COMMENT 'The life of each training run, step by step.';
+
+CREATE VIEW andon.campaigns
+(
+    `pipeline` LowCardinality(String),
+    `campaign` String,
+    `began` DateTime64(6, 'UTC'),
+    `last` DateTime64(6, 'UTC'),
+    `stage` String,
+    `verdict` String,
+    `reason` String,
+    `champion` String,
+    `challenger` String,
+    `why` String,
+    `decisions` UInt64,
+    `over` UInt8
+)
+COMMENT 'The way of each challenger: why it began, where it is or how it ended.'
+AS SELECT
+    pipeline,
+    campaign,
+    began,
+    at AS last,
+    latest.1 AS stage,
+    latest.2 AS verdict,
+    latest.3 AS reason,
+    latest.4 AS champion,
+    latest.5 AS challenger,
+    why,
+    n AS decisions,
+    ((latest.2) IN ('no', 'failed')) OR (((latest.2) = 'go') AND ((latest.1) IN ('watch', 'rollback'))) AS over
+FROM
+(
+    SELECT
+        pipeline,
+        campaign,
+        min(time) AS began,
+        max(time) AS at,
+        argMax((stage, verdict, reason, champion, challenger), time) AS latest,
+        argMin(reason, time) AS why,
+        count() AS n
+    FROM andon.decisions
+    WHERE campaign != ''
+    GROUP BY
+        pipeline,
+        campaign
+);
 
 CREATE VIEW andon.deadletters_by_reason
 (

@@ -1,0 +1,84 @@
+package clickhouse
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"andon/event"
+)
+
+func TestDecisions(t *testing.T) {
+	s, _ := openStore(t, ownEngine(t))
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	put := func(pipeline, campaign, stage, verdict, reason string, after time.Duration) event.Decision {
+		t.Helper()
+		d := event.Decision{Campaign: campaign, Pipeline: pipeline, Stage: stage, Verdict: verdict, Reason: reason, Champion: "a", Challenger: "b", Facts: `{"id":"` + campaign + `"}`,
+			Who: "loop", Time: at.Add(after).UnixNano()}
+		for range 2 { // the second is dropped
+			if err := s.WriteDecision(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return d
+	}
+	put("pumps", "", event.StageTrigger, event.DecidedNo, "the cooldown", 0)
+	put("pumps", "c1", event.StageTrigger, event.DecidedGo, "drift of 'flow'", time.Second)
+	last := put("pumps", "c1", event.StageGate, event.DecidedNo, "worse", 2*time.Second)
+	put("fans", "c2", event.StageWatch, event.DecidedWait, "", 3*time.Second)
+	got, err := s.Decisions(t.Context(), "pumps", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Reason != "drift of 'flow'" || got[1] != last {
+		t.Errorf("%+v", got)
+	}
+	if all, err := s.Decisions(t.Context(), "", 10); err != nil || len(all) != 4 || all[3].Pipeline != "fans" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	equal(t, "campaigns", ask(t, s, "SELECT campaign, stage, verdict, why, over FROM campaigns ORDER BY campaign"), "c1 gate no drift of 'flow' 1\nc2 watch wait  0")
+}
+
+func TestService(t *testing.T) {
+	s, _ := openStore(t, ownEngine(t))
+	since := time.Now().Add(-time.Minute)
+	if v, err := s.Service(t.Context(), "p", "old", since); err != nil || v.Windows != 0 || !math.IsNaN(v.Compute) || !math.IsNaN(v.Distance) {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	b := &event.Block{Pipeline: "p", Topic: "t", First: 0, Next: 10}
+	for i := range int64(10) {
+		score := event.Score{Pipeline: "p", Asset: string(rune('a' + i%2)), Start: i, End: i + 1, Version: "old", Verdict: event.Verdict{Risk: .5, Run: event.Run{Batch: 4, Compute: 4000}},
+			Position: event.Position{Topic: "t", Offset: i}, Latency: 1e6, ScoredAt: time.Now().UnixNano()}
+		if i == 0 {
+			score.ScoredAt = since.Add(-time.Hour).UnixNano()
+		}
+		b.Scores = append(b.Scores, score)
+		score.Version, score.Risk, score.Compute = "new", .75, 8000
+		b.Shadows = append(b.Shadows, score)
+	}
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Service(t.Context(), "p", "old", since); err != nil || v.Windows != 9 || v.Assets != 2 || v.Compute != 1000 || v.Latency != 1e6 || !math.IsNaN(v.Distance) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if v, err := s.Service(t.Context(), "p", "new", since); err != nil || v.Windows != 9 || v.Compute != 2000 || math.Abs(v.Distance-.25) > 1e-6 {
+		t.Errorf("%+v, %v", v, err)
+	}
+
+	b = &event.Block{Pipeline: "labels", Topic: "l", First: 0, Next: 3}
+	for i, kind := range []string{event.KindFailure, event.KindFailure, event.KindMissed} {
+		b.Labels = append(b.Labels, event.Label{Position: event.Position{Topic: "l", Offset: int64(i)}, Pipeline: "p", Asset: "a", Time: int64(i+1) * 1e6, Kind: kind, Value: math.NaN()})
+	}
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for kind, want := range map[string]uint64{"": 3, event.KindFailure: 1} {
+		if n, err := s.Fresh(t.Context(), "p", kind, since); err != nil || n != want {
+			t.Errorf("%q: %d, %v; want %d", kind, n, err, want)
+		}
+	}
+	if n, err := s.Fresh(t.Context(), "p", "", time.Now().Add(time.Minute)); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+}
