@@ -122,6 +122,8 @@ type Pipeline struct {
 	Vision *vision.Config `yaml:"vision"`
 	// Model says what is trained; without it the pipeline stores readings and scores with whatever model is promoted.
 	Model *trainer.Spec `yaml:"model"`
+	// Loop says when the model is made anew, and how a challenger gets to the fleet; without it by the defaults. It goes with Model.
+	Loop *trainer.Loop `yaml:"loop"`
 	// Partitions of the topic, where it is made here; 0 takes broker.partitions.
 	Partitions int `yaml:"partitions"`
 	// PublishScores sends each score to the topic of scores, too.
@@ -314,6 +316,7 @@ func (c *Config) Validate() error {
 		}
 		section(key+".drift", c.driftFaults(p))
 		section(key, c.visionFaults(p))
+		section(key+".loop", p.loopFaults())
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
 	}

@@ -52,7 +52,7 @@ func (s *statusBoard) train(pipeline string) error {
 	if t == nil {
 		return errStarting
 	}
-	return t.Trigger(pipeline, "asked by hand")
+	return t.Trigger(pipeline, "console", "asked by hand")
 }
 
 // set tells how a part is.

@@ -224,6 +224,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		status.training(t)
 		tellTraining(tell, t)
 	}, room("trainer"), metrics)
+	leadLoop(teacher, cfg, store, models, desk, metrics, nil, func(d event.Decision) { tellDecision(tell, d) }) // what gets it to the fleet, or not
 	status.teach(teacher)
 	status.set("trainer", true, "")
 
@@ -463,6 +464,13 @@ func announce(w io.Writer, at addresses, cfg *Config, demo bool, took time.Durat
 		fmt.Fprintln(w, "the demo fleet is flowing")
 	}
 	fmt.Fprintln(w)
+}
+
+// tellDecision is the terminal's view of the loop.
+func tellDecision(w io.Writer, d event.Decision) {
+	if d.Verdict != event.DecidedWait {
+		fmt.Fprintf(w, "%s, %s: %s: %s\n", d.Pipeline, d.Stage, d.Verdict, d.Reason)
+	}
 }
 
 // tellTraining is the terminal's view of a training run.

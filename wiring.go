@@ -65,7 +65,7 @@ func newTeacher(cfg *Config, store *clickhouse.Store, models *model.Registry, ou
 	for i := range cfg.Pipelines {
 		p := &cfg.Pipelines[i]
 		if p.Model != nil && p.Vision == nil {
-			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Featurize: p.featurizer(), Refer: p.refer()})
+			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Loop: p.loop(), Featurize: p.featurizer(), Refer: p.refer()})
 		}
 	}
 	return trainer.New(cfg.Trainer, all, store, models, out, log, reg)

@@ -16,6 +16,8 @@ import (
 type Config struct {
 	// Check is how often the policy looks at each pipeline.
 	Check time.Duration `yaml:"check"`
+	// Look is how often a campaign asks ClickHouse how its models do on the line.
+	Look time.Duration `yaml:"look"`
 	// Backoff is the wait after a failed run; each further failure doubles it, up to BackoffLimit.
 	Backoff      time.Duration `yaml:"backoff"`
 	BackoffLimit time.Duration `yaml:"backoff_limit"`
@@ -27,6 +29,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Check:        time.Second,            // two small queries a pipeline without a model; nothing for one that has it
+		Look:         5 * time.Second,        // three queries over the pipeline's scores
 		Backoff:      time.Minute,            // time for a person to read the reason, or for ClickHouse to come back
 		BackoffLimit: time.Hour,              // data that could not be learned from seldom mends itself sooner
 		Memory:       event.Bytes(512 << 20), // 150,000 windows of 30 x 29: more teach little and take minutes an epoch
@@ -37,6 +40,7 @@ func Default() Config {
 func (c *Config) Validate() error {
 	var f faults
 	f.check(c.Check >= 10*time.Millisecond, "check", c.Check, "at least 10ms")
+	f.check(c.Look >= 10*time.Millisecond, "look", c.Look, "at least 10ms")
 	f.check(c.Backoff > 0, "backoff", c.Backoff, "a positive duration")
 	f.check(c.BackoffLimit >= c.Backoff, "backoff_limit", c.BackoffLimit, "at least backoff")
 	f.check(c.Memory >= 1<<20, "memory", c.Memory, "at least 1MiB")

@@ -8,6 +8,9 @@ import (
 type metrics struct {
 	epoch, loss, rate *prometheus.GaugeVec
 	runs              *prometheus.CounterVec
+
+	decisions                                          *prometheus.CounterVec
+	campaign, alarms, gain, low, high, outcomes, spent *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -21,5 +24,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rate:  gauge("andon_trainer_rows_per_second", "Windows learned from a second in the last epoch."),
 		runs: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_trainer_runs_total", Help: "Training runs by how they ended."},
 			[]string{"pipeline", "state"}),
+
+		decisions: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_loop_decisions_total", Help: "Decisions of the loop that were recorded."}, []string{"pipeline", "stage", "verdict"}),
+		campaign:  gauge("andon_loop_campaign", "1 while a campaign goes on."),
+		alarms:    gauge("andon_loop_alarms", "Alarms that nothing was done about yet."),
+		gain:      gauge("andon_loop_gain", "Mean gain of the challenger over the champion, in the campaign's paired losses; in the watch, of the new champion over the old one."),
+		low:       gauge("andon_loop_gain_low", "Lower bound of that gain, valid at every look."),
+		high:      gauge("andon_loop_gain_high", "Upper bound of that gain, valid at every look."),
+		outcomes:  gauge("andon_loop_outcomes", "Numbers that the bounds rest on."),
+		spent:     gauge("andon_loop_spent_seconds", "CPU time of the trainings of the last 24 hours."),
 	}
 }

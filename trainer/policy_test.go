@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -31,9 +32,12 @@ func TestPolicy(t *testing.T) {
 		if i+2 >= len(lines) {
 			t.Fatalf("line %d: a case has three lines", i+1)
 		}
-		spec, state := policyCase(t, lines[i], lines[i+1])
-		d := decide(&c, &spec, &state)
+		spec, loop, state := policyCase(t, lines[i], lines[i+1])
+		d := decide(&c, &spec, &loop, &state)
 		got := "  " + string(d.Verdict) + ": " + d.Reason
+		if d.Trigger != "" {
+			got = fmt.Sprintf("  %s (%s, settles %d): %s", d.Verdict, d.Trigger, len(d.Alarms), d.Reason)
+		}
 		if want := lines[i+2]; got != want && !*update {
 			t.Errorf("%s:%d: %s, %s:\n got %s\nwant %s", file, i+3, lines[i], strings.TrimSpace(lines[i+1]), got, want)
 		}
@@ -51,7 +55,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func policyCase(t *testing.T, settings, known string) (Spec, State) {
+func policyCase(t *testing.T, settings, known string) (Spec, Loop, State) {
 	t.Helper()
 	number := func(v string) int {
 		n, err := strconv.Atoi(v)
@@ -68,7 +72,7 @@ func policyCase(t *testing.T, settings, known string) (Spec, State) {
 		return d
 	}
 	words := strings.Fields(settings)
-	spec := DefaultSpec(model.Task(words[0]))
+	spec, loop := DefaultSpec(model.Task(words[0])), DefaultLoop()
 	state := State{Now: time.Unix(1e9, 0)}
 	for _, w := range append(words[1:], strings.Fields(known)...) {
 		key, v, _ := strings.Cut(w, "=")
@@ -95,6 +99,29 @@ func policyCase(t *testing.T, settings, known string) (Spec, State) {
 			state.Ended = state.Now.Add(-duration(v))
 		case "asked":
 			state.Asked = v
+		case "approval":
+			loop.Approval = Approval(v)
+		case "triggers":
+			loop.Triggers = strings.Split(v, ",")
+		case "labels":
+			loop.Labels = number(v)
+		case "cooldown":
+			loop.Cooldown = duration(v)
+		case "budget":
+			loop.Budget = duration(v)
+		case "campaign":
+			state.Campaign, state.Stage, _ = strings.Cut(v, "@")
+		case "cooling":
+			state.Cooling = state.Now.Add(-duration(v))
+		case "due":
+			state.Due = state.Now.Add(-duration(v))
+		case "fresh":
+			state.Fresh = number(v)
+		case "spent":
+			state.Spent = duration(v)
+		case "alarm": // kind, or kind@version
+			kind, version, _ := strings.Cut(v, "@")
+			state.Alarms = append(state.Alarms, Alarm{ID: fmt.Sprint(len(state.Alarms)), Kind: kind, Version: version, Detail: "alarm-" + fmt.Sprint(len(state.Alarms))})
 		default:
 			t.Fatalf("unknown word %q", w)
 		}
@@ -102,5 +129,5 @@ func policyCase(t *testing.T, settings, known string) (Spec, State) {
 	if state.Changed.IsZero() {
 		state.Changed = state.Now
 	}
-	return spec, state
+	return spec, loop, state
 }

@@ -14,35 +14,118 @@ import (
 
 // consider looks at one pipeline and acts on what the policy says.
 func (t *Trainer) consider(ctx context.Context, s *student) {
+	if t.means.Aliases != nil && !t.lead(ctx, s) {
+		return
+	}
 	state, err := t.look(ctx, s)
 	if err != nil {
 		if ctx.Err() == nil {
-			t.say(s, Decision{Wait, fmt.Sprintf("cannot see what is stored: %v", err)})
+			t.say(s, Decision{Verdict: Wait, Reason: fmt.Sprintf("cannot see what is stored: %v", err), Kind: "unseen"})
 		}
 		return
 	}
-	d := decide(&t.cfg, &s.Spec, state)
+	d := decide(&t.cfg, &s.Spec, &s.Loop, state)
 	t.say(s, d)
+	if d.Verdict != Train { // the campaign settles what it is about
+		t.settle(s, d.Alarms)
+	}
+	t.mu.Lock()
+	by := s.by
+	t.mu.Unlock()
 	switch d.Verdict {
 	case Train:
 		t.answered(s, state.Asked)
-		t.train(ctx, s, d.Reason, state.Asked != "")
+		if d.Trigger != TriggerHand {
+			by = ""
+		}
+		if t.means.Aliases != nil && state.Champion != "" {
+			t.start(ctx, s, d, state.Champion, by)
+			t.advance(ctx, s)
+			return
+		}
+		t.train(ctx, s, d, by)
 	case Refuse:
 		t.answered(s, state.Asked)
+		t.note(ctx, s, d, event.DecidedNo, by)
 		r := t.begin(s)
 		r.tell(ctx, event.TrainingFailed, event.Training{Detail: "not started: " + d.Reason})
+	case Ignore:
+		t.note(ctx, s, d, event.DecidedNo, "")
+	case Wait:
+		if d.Trigger != "" {
+			t.note(ctx, s, d, event.DecidedWait, "")
+		}
 	}
 }
 
-// look gathers the policy's state; a pipeline with a champion costs no query.
+// lead does what people and a campaign want; false where this replica does not lead, or cannot yet.
+func (t *Trainer) lead(ctx context.Context, s *student) bool {
+	if t.means.Owner != nil && !t.means.Owner() {
+		if s.resumed {
+			t.log.Info("another replica leads the campaigns", "pipeline", s.Name)
+		}
+		s.campaign, s.resumed = nil, false
+		t.say(s, Decision{Verdict: Content, Reason: "another replica leads the campaigns", Kind: "owner"})
+		return false
+	}
+	if !s.resumed {
+		if err := t.resume(ctx, s); err != nil {
+			if ctx.Err() == nil {
+				t.say(s, Decision{Verdict: Wait, Reason: fmt.Sprintf("cannot see what was decided: %v", err), Kind: "unseen"})
+			}
+			return false
+		}
+	}
+	t.settleUp(ctx)
+	t.hands(ctx, s)
+	t.obey(ctx, s)
+	if s.campaign != nil {
+		t.advance(ctx, s)
+	}
+	t.publish(s)
+	return true
+}
+
+// note records a decision that belongs to no campaign, once.
+func (t *Trainer) note(ctx context.Context, s *student, d Decision, verdict, by string) {
+	key := fmt.Sprint(verdict, d.Trigger, d.Kind)
+	if t.means.Aliases == nil || key == s.told && d.Trigger != TriggerHand {
+		return
+	}
+	s.told = key
+	e := event.Decision{Pipeline: s.Name, Stage: event.StageTrigger, Verdict: verdict, Reason: d.Reason, Who: "policy", Facts: "{}"}
+	if by != "" {
+		e.Who = by
+	}
+	if m := t.registry.Live(s.Name); m != nil {
+		e.Champion = m.Version
+	}
+	t.record(ctx, e)
+}
+
+// look gathers the policy's state; a pipeline with a champion costs no query, unless something asks for another.
 func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 	t.mu.Lock()
-	state := &State{Asked: s.asked, Failures: s.failures, Ended: s.ended}
-	t.mu.Unlock()
-	if m := t.registry.Live(s.Name); m != nil && m.Recipe.SameShape(&s.Recipe) {
-		state.Champion = m.Version
+	state := &State{Asked: s.asked, Failures: s.failures, Ended: s.ended, Cooling: s.cooling}
+	for _, a := range s.alarms {
+		state.Alarms = append(state.Alarms, Alarm{a.ID, a.Kind, a.Version, describe(&a)})
 	}
-	if state.Champion == "" || state.Asked != "" {
+	t.mu.Unlock()
+	state.Now = time.Now()
+	if c := s.campaign; c != nil {
+		state.Campaign, state.Stage = c.ID, c.Stage
+	}
+	live := t.registry.Live(s.Name)
+	if live != nil && live.Recipe.SameShape(&s.Recipe) {
+		state.Champion = live.Version
+		if due, ok := s.Loop.next(latest(live.Lineage.Trained, s.cooling)); ok && !due.After(state.Now) {
+			state.Due = due
+		}
+	}
+	if err := t.renewal(ctx, s, state, live); err != nil {
+		return nil, err
+	}
+	if state.Champion == "" || state.Asked != "" || len(state.Alarms) > 0 || !state.Due.IsZero() {
 		if s.Spec.Task == model.RemainingLife {
 			labels, err := t.store.Labels(ctx, s.Name, event.KindFailure)
 			if err != nil {
@@ -60,13 +143,52 @@ func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 			}
 			state.Rows = n
 		}
-	}
-	state.Now = time.Now()
-	if state.Assets != s.assets || s.changed.IsZero() {
-		s.assets, s.changed, s.incomplete = state.Assets, state.Now, 0
+		if state.Assets != s.assets || s.changed.IsZero() {
+			s.assets, s.changed, s.incomplete = state.Assets, state.Now, 0
+		}
+	} else {
+		state.Assets, state.Rows = max(s.Spec.MinAssets, s.assets), uint64(s.Spec.MinRows) //nolint:gosec // there were enough for the champion
 	}
 	state.Changed, state.Incomplete = s.changed, s.incomplete
 	return state, nil
+}
+
+// countEvery is how often fresh labels are counted where something waits for them.
+const countEvery = 5 * time.Second
+
+// renewal fills in what speaks for and against another model.
+func (t *Trainer) renewal(ctx context.Context, s *student, state *State, live *model.Model) error {
+	if t.means.Aliases == nil || state.Champion == "" || state.Campaign != "" {
+		return nil
+	}
+	if s.Loop.Labels == 0 && len(state.Alarms) == 0 && state.Due.IsZero() {
+		return nil
+	}
+	for _, i := range t.means.Aliases.List(s.Name) {
+		if i.Who == "trainer" && state.Now.Sub(i.Lineage.Trained) < 24*time.Hour {
+			state.Spent += time.Duration(i.Lineage.CPUSeconds * float64(time.Second))
+		}
+	}
+	t.metrics.spent.WithLabelValues(s.Name).Set(state.Spent.Seconds())
+	if t.means.Fresh == nil {
+		return nil
+	}
+	if state.Now.Sub(s.asking) >= min(countEvery, 5*t.cfg.Check) {
+		n, err := t.means.Fresh(ctx, s.Name, s.Spec.Task, live.Lineage.Trained)
+		if err != nil {
+			return err
+		}
+		s.fresh, s.asking = n, state.Now
+	}
+	state.Fresh = s.fresh
+	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // say keeps a decision and logs it when it is of another kind than the last.
@@ -89,8 +211,14 @@ func (t *Trainer) answered(s *student, asked string) {
 	}
 }
 
-// train does one run.
-func (t *Trainer) train(ctx context.Context, s *student, why string, asked bool) {
+// train does one run, whose model becomes champion at once: there is none to set it beside.
+func (t *Trainer) train(ctx context.Context, s *student, d Decision, by string) {
+	why, asked := d.Reason, d.Trigger == TriggerHand
+	release, err := t.turn(ctx)
+	if err != nil {
+		return
+	}
+	defer release()
 	r := t.begin(s)
 	lesson, err := r.learn(ctx, why, asked)
 	var early *earlyError
@@ -112,10 +240,25 @@ func (t *Trainer) train(ctx context.Context, s *student, why string, asked bool)
 			s.failures++
 		}
 		r.tell(ctx, event.TrainingFailed, event.Training{Detail: detail})
+		t.note(ctx, s, Decision{Reason: fmt.Sprintf("%s; but the training failed: %s", why, detail), Trigger: TriggerHand}, event.DecidedFailed, by)
 		return
 	}
 	s.failures = 0
 	r.tell(ctx, event.TrainingFinished, event.Training{Version: lesson.Model.Version, Detail: lesson.Summary})
+	if t.means.Aliases != nil {
+		t.first(ctx, s, d, by, lesson)
+	}
+}
+
+// first records how a pipeline came to a champion when it had none: there was nothing to set it beside, and there is nothing to go back to.
+func (t *Trainer) first(ctx context.Context, s *student, d Decision, by string, lesson *Lesson) {
+	t.start(ctx, s, d, "", by)
+	s.moved, s.campaign.Challenger = t.lastMove(s), lesson.Model.Version
+	s.campaign.enter(event.StagePromote)
+	t.decided(ctx, s, event.DecidedGo, "first", "%s is champion: there was none to set it beside; %s", lesson.Model.Version, lesson.Summary)
+	s.campaign.enter(event.StageWatch)
+	t.end(ctx, s, event.DecidedGo, "first", "not watched: there is none to go back to")
+	s.cooling = time.Time{}
 }
 
 // install registers a model and makes it the champion.
@@ -159,6 +302,9 @@ func (e *earlyError) Error() string {
 // learn has the pipeline's challengers made and returns the best of them.
 func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error) {
 	j := Job{ID: r.name, Pipeline: r.s.Name, Why: why}
+	if c := r.s.campaign; c != nil {
+		j.Since = c.Since
+	}
 	if m := r.t.registry.Live(r.s.Name); m != nil && m.Recipe.SameShape(&r.s.Recipe) {
 		j.Champion = m.Version
 	}

@@ -1,7 +1,9 @@
 // Package trainer makes models: it watches what each pipeline has stored, decides when that is enough, trains, and puts the model into service.
 //
-// policy.go decides and does nothing else; run.go acts. Metrics: andon_trainer_epoch, andon_trainer_loss, andon_trainer_rows_per_second (by pipeline)
-// and andon_trainer_runs_total (by pipeline and state).
+// policy.go decides and does nothing else; run.go acts, campaign.go and what is named after it lead a challenger to the fleet, or not. Metrics: andon_trainer_epoch, andon_trainer_loss,
+// andon_trainer_rows_per_second (by pipeline), andon_trainer_runs_total (by pipeline and state); andon_loop_decisions_total (by pipeline, stage and verdict), andon_loop_campaign (1 while one
+// goes on), andon_loop_alarms (that nothing was done about yet), andon_loop_gain, andon_loop_gain_low, andon_loop_gain_high and andon_loop_outcomes (of the campaign's paired losses),
+// andon_loop_spent_seconds (CPU time of the trainings of the last 24 hours).
 package trainer
 
 import (
@@ -53,12 +55,13 @@ type Pipeline struct {
 	// Recipe has no Scale: training learns it.
 	Recipe    model.Recipe
 	Spec      Spec
+	Loop      Loop
 	Featurize Featurize
 	// Refer makes what is kept in each model to tell later whether what it sees has changed; nil keeps none.
 	Refer Refer
 }
 
-// Trainer decides and trains, one run at a time.
+// Trainer decides and trains, one run at a time, and leads the campaigns of all pipelines at once.
 type Trainer struct {
 	cfg       Config
 	pipelines []*student
@@ -68,17 +71,19 @@ type Trainer struct {
 	out       func(event.Training)
 	log       *slog.Logger
 	metrics   *metrics
-	wake      chan struct{}
+	means     Means
+	// turns holds the place of the one run.
+	turns chan struct{}
 
-	// mu guards asked and said of every student; the rest of a student belongs to Run.
-	mu sync.Mutex
+	// mu guards owed, and of every student what stands below it there; the rest of a student belongs to its goroutine.
+	mu   sync.Mutex
+	owed []event.Decision // that the store has not taken yet
 }
 
 // student is one pipeline as the trainer remembers it.
 type student struct {
 	Pipeline
-	asked string   // why a person asked for a run; empty when nobody did
-	said  Decision // the last decision
+	wake chan struct{}
 
 	assets   int
 	changed  time.Time // when assets last changed, or a run was put off
@@ -86,14 +91,34 @@ type student struct {
 	ended    time.Time // when the last run ended
 	// early counts runs that were put off because labels had overtaken their rows, incomplete the assets of which that was so at the last of them.
 	early, incomplete int
+
+	// campaign is the one that goes on; resumed tells that the decisions of before were read.
+	campaign *campaign
+	resumed  bool
+	settled  map[string]bool // alarms that something was decided about
+	cooling  time.Time       // when the last campaign ended
+	moved    model.Move      // the champion's last move that was looked at
+	looked   time.Time       // when the line was last looked at
+	asking   time.Time       // when fresh labels were last counted
+	fresh    int
+	told     string // the last decision without a campaign that was recorded
+
+	// Trainer.mu guards what follows.
+	asked  string   // why a person asked for a run; empty when nobody did
+	by     string   // who asked
+	said   Decision // the last decision
+	alarms []event.Alarm
+	orders []wish
+	cancel context.CancelFunc // of the training or the exam that goes on
+	shown  *Status
 }
 
 // New returns a trainer of pipelines, whose models are put into the registry; every step of a run goes to the store and to out, which must not block. ONNX
 // Runtime must be open before Run.
 func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *Trainer {
-	t := &Trainer{cfg: cfg, store: store, registry: registry, out: out, log: log, metrics: newMetrics(reg), wake: make(chan struct{}, 1)}
+	t := &Trainer{cfg: cfg, store: store, registry: registry, out: out, log: log, metrics: newMetrics(reg), turns: make(chan struct{}, 1)}
 	for _, p := range pipelines {
-		t.pipelines = append(t.pipelines, &student{Pipeline: p})
+		t.pipelines = append(t.pipelines, &student{Pipeline: p, wake: make(chan struct{}, 1), settled: map[string]bool{}})
 	}
 	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory}
 	return t
@@ -102,54 +127,84 @@ func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out f
 // MakeBy has challengers made by another than Local. Before Run.
 func (t *Trainer) MakeBy(m Maker) { t.maker = m }
 
-// Trigger asks for a training run of a pipeline whatever the policy thinks of its champion; why is for the record. It returns at once; a second call
+// Lead gives the loop its means, before Run: a challenger then comes to the fleet by a campaign. Without them whoever asks for a run gets a champion at once.
+func (t *Trainer) Lead(m Means) { t.means = m }
+
+// Trigger asks for a training run of a pipeline whatever the policy thinks of its champion; by is who asks and why the reason, for the record. It returns at once; a second call
 // before the run starts replaces the reason. Safe for concurrent use.
-func (t *Trainer) Trigger(pipeline, why string) error {
+func (t *Trainer) Trigger(pipeline, by, why string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.pipelines, func(s *student) bool { return s.Name == pipeline })
-	if i < 0 {
+	s := t.student(pipeline)
+	if s == nil {
 		return fmt.Errorf("train %s: no pipeline of that name has a model section", pipeline)
 	}
 	if why == "" {
 		why = "asked by hand"
 	}
-	t.pipelines[i].asked = why
+	s.asked, s.by = why, by
+	s.rouse()
+	return nil
+}
+
+// student returns one by its pipeline's name, or nil.
+func (t *Trainer) student(pipeline string) *student {
+	i := slices.IndexFunc(t.pipelines, func(s *student) bool { return s.Name == pipeline })
+	if i < 0 {
+		return nil
+	}
+	return t.pipelines[i]
+}
+
+// rouse lets a pipeline be looked at now.
+func (s *student) rouse() {
 	select {
-	case t.wake <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // Decision returns what was last decided on a pipeline; false before the first look at it. Safe for concurrent use.
 func (t *Trainer) Decision(pipeline string) (Decision, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, s := range t.pipelines {
-		if s.Name == pipeline {
-			return s.said, s.said.Reason != ""
-		}
+	if s := t.student(pipeline); s != nil {
+		return s.said, s.said.Reason != ""
 	}
 	return Decision{}, false
 }
 
-// Run looks at every pipeline each Check and trains where the policy says so, until ctx ends; a run in progress is then given up.
+// Run looks at every pipeline each Check, trains where the policy says so and leads the campaigns, until ctx ends; a run in progress is then given up.
 func (t *Trainer) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, s := range t.pipelines {
+		all.Go(func() { t.attend(ctx, s) })
+	}
+	all.Wait()
+	<-ctx.Done()
+	return nil
+}
+
+// attend looks at one pipeline again and again.
+func (t *Trainer) attend(ctx context.Context, s *student) {
 	tick := time.NewTicker(t.cfg.Check)
 	defer tick.Stop()
-	for {
-		for _, s := range t.pipelines {
-			if ctx.Err() != nil {
-				return nil
-			}
-			t.consider(ctx, s)
-		}
+	for ctx.Err() == nil {
+		t.consider(ctx, s)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
-		case <-t.wake:
+		case <-s.wake:
 		}
+	}
+}
+
+// turn waits for the place of the one run.
+func (t *Trainer) turn(ctx context.Context) (release func(), err error) {
+	select {
+	case t.turns <- struct{}{}:
+		return func() { <-t.turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }

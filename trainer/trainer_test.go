@@ -114,10 +114,10 @@ func TestTrigger(t *testing.T) {
 		p := pumps()
 		p.Spec.Epochs = 1
 		s := open(t, p)
-		if err := s.Trigger("fans", ""); err == nil || !strings.Contains(err.Error(), "no pipeline of that name") {
+		if err := s.Trigger("fans", "", ""); err == nil || !strings.Contains(err.Error(), "no pipeline of that name") {
 			t.Errorf("a pipeline that is not there: %v", err)
 		}
-		if err := s.Trigger("pumps", "too early"); err != nil {
+		if err := s.Trigger("pumps", "", "too early"); err != nil {
 			t.Fatal(err)
 		}
 		after(time.Millisecond)
@@ -127,7 +127,7 @@ func TestTrigger(t *testing.T) {
 		fill(s.store, 8)
 		after(10 * time.Second)
 		champion := s.shelf.Live("pumps").Version
-		if err := s.Trigger("pumps", ""); err != nil {
+		if err := s.Trigger("pumps", "", ""); err != nil {
 			t.Fatal(err)
 		}
 		after(time.Millisecond)
