@@ -31,6 +31,7 @@ import (
 	"andon/scorer/oip"
 	"andon/sinks/alerts"
 	"andon/sinks/clickhouse"
+	"andon/sinks/evidence"
 	"andon/sinks/kafka"
 	"andon/trainer"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	// Inference is how others may ask the models, on the console's port.
 	Inference oip.Config     `yaml:"inference"`
 	Console   console.Config `yaml:"console"`
+	// Evidence is where frames are kept.
+	Evidence evidence.Config `yaml:"evidence"`
 	// Alerts is who is told of what.
 	Alerts alerts.Config `yaml:"alerts"`
 
@@ -190,6 +193,7 @@ func defaultConfig() Config {
 		Inference:    oip.Default(),
 		Console:      console.Default(),
 		Alerts:       alerts.Default(),
+		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
 			Models: "andon.models", Alerts: "andon.alerts"},
@@ -271,6 +275,7 @@ func (c *Config) Validate() error {
 	section("scorer", c.Scorer.Validate())
 	section("inference", c.Inference.Validate())
 	section("trainer", c.Trainer.Validate())
+	section("evidence", c.Evidence.Validate())
 	section("console", c.Console.Validate())
 	section("alerts", c.Alerts.Validate())
 	names := map[string]bool{}

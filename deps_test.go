@@ -26,6 +26,7 @@ var imports = map[string][]string{
 	// A family: its members are rooms of their own and do not know each other.
 	"sinks/clickhouse": {"event"},
 	"sinks/kafka":      {"event", "ingest/dial"},
+	"sinks/evidence":   {"event"},
 	"sinks/alerts":     {"event"},
 	"console":          {"event", "model"},
 	"deploy":           {},
@@ -52,7 +53,7 @@ var foreign = map[string][]string{
 	"github.com/eclipse/paho.mqtt.golang": {"sinks/alerts"},
 	"github.com/wneessen/go-mail":         {"sinks/alerts"},
 	"github.com/alecthomas/kong":          {"."},
-	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "sinks/alerts", "console", "bench", "."},
+	"github.com/prometheus/client_golang": {"ingest", "processors", "scorer", "trainer", "sinks/clickhouse", "sinks/kafka", "sinks/alerts", "sinks/evidence", "console", "bench", "."},
 }
 
 // TestImports parses every Go file itself: a test that asks the go command can be answered from a stale cache.

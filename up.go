@@ -30,6 +30,7 @@ import (
 	"andon/sinks/alerts"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
+	"andon/sinks/evidence"
 	"andon/sinks/kafka"
 )
 
@@ -228,8 +229,14 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	status.teach(teacher)
 	status.set("trainer", true, "")
 
+	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of them
+	if err != nil {
+		return environment(err)
+	}
+	screen.Frames(keptFrames{frames}, cfg.eyes(), labelsOf(models))
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
-	outlets := processors.Outlets{Sink: sink{store}, Publisher: publisher, Watch: watches{screen, see.machines}}
+	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
+	outlets := processors.Outlets{Sink: sink{store, see.labelled}, Publisher: publisher, Watch: watches{screen, see.machines}}
 	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
@@ -255,6 +262,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(1, "alerts", bell.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
+	team.run(1, "evidence", frames.Run)
 	team.run(1, "journal", journal.Run)
 	if devices != nil {
 		team.run(1, "devices", devices.Run)

@@ -7,6 +7,9 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,7 +86,14 @@ func TestVision(t *testing.T) {
 	if err := models.Promote("gate", m.Version, "test", "it is the first"); err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, data, visionConfig, "--kafka-listen", "127.0.0.1:0")
+	told := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		told <- string(body)
+	}))
+	t.Cleanup(hook.Close)
+	config := visionConfig + "alerts: {group_wait: 0s, receivers: [{name: hook, webhook: {url: " + hook.URL + "}}]}\n"
+	p := launch(t, data, config, "--kafka-listen", "127.0.0.1:0")
 	a, err := readAddresses(data)
 	if err != nil {
 		t.Fatal(err)
@@ -150,12 +160,35 @@ func TestVision(t *testing.T) {
 	if code, out, talk := ask(t, "verify", "--data", data, "--kafka", "auto"); code != exitOK {
 		t.Errorf("verify: %s %s", out, talk)
 	}
+	// The action reached whoever waits for it, with the frame that caused it.
+	var body string
+	for deadline := time.After(time.Minute); !strings.Contains(body, "press-runs: person at dock"); {
+		select {
+		case more := <-told:
+			body += more
+		case <-deadline:
+			t.Fatalf("the webhook was told %s", body)
+		}
+	}
+	evidence := fmt.Sprint(p.sql(t, "SELECT evidence FROM andon.frames_fired WHERE rule = 'press-runs'")[0][0])
+	if !strings.Contains(body, "/api/v1/evidence/"+evidence) {
+		t.Errorf("the webhook was told nothing of %s: %s", evidence, body)
+	}
+	res, err := http.Get("http://" + a.Console + "/api/v1/evidence/" + evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK || !bytes.Equal(picture, bright) {
+		t.Errorf("the evidence %s: %s, %d bytes", evidence, res.Status, len(picture))
+	}
 	// A kill in the middle loses none and doubles none.
 	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-p.ended
-	p = launch(t, data, visionConfig, "--kafka-listen", "127.0.0.1:0")
+	p = launch(t, data, config, "--kafka-listen", "127.0.0.1:0")
 	if a, err = readAddresses(data); err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"andon/console"
 	"andon/event"
 	"andon/ingest/decode"
 	"andon/ingest/video"
@@ -14,6 +16,7 @@ import (
 	"andon/processors"
 	"andon/processors/vision"
 	"andon/scorer"
+	"andon/sinks/evidence"
 )
 
 // eyes is what the pipelines of frames share.
@@ -23,19 +26,26 @@ type eyes struct {
 	metrics  *vision.Metrics
 	turbo    *video.Turbo // nil: Go's image/jpeg
 	machines *vision.Machines
-	alert    func(event.Alert)
-	show     func(pipeline string, f *event.Frame, s *event.Sight)
-	log      *slog.Logger
+	// pipelines are those of frames.
+	pipelines map[string]bool
+
+	alert  func(event.Alert)
+	show   func(pipeline string, f *event.Frame, s *event.Sight)
+	frames *evidence.Store
+	// recent returns a frame that was shown lately.
+	recent func(pipeline, camera string, captured int64) (jpeg []byte, s event.Sight, ok bool)
+	log    *slog.Logger
 }
 
 // newEyes makes it; without a pipeline of frames nothing is loaded. It is told which readings the rules ask for.
 func newEyes(cfg *Config, judge *scorer.Scorer, models *model.Registry, log *slog.Logger, reg prometheus.Registerer) *eyes {
-	e := &eyes{judge: judge, models: models, machines: &vision.Machines{}, log: log}
+	e := &eyes{judge: judge, models: models, machines: &vision.Machines{}, pipelines: map[string]bool{}, log: log}
 	for i := range cfg.Pipelines {
 		p := &cfg.Pipelines[i]
 		if p.Vision == nil {
 			continue
 		}
+		e.pipelines[p.Name] = true
 		if e.metrics == nil {
 			e.metrics = vision.NewMetrics(reg)
 			var err error
@@ -67,8 +77,47 @@ func (e *eyes) of(p *Pipeline) (*vision.Line, error) {
 			d, err := video.NewDecoder(video.DefaultDecoding(), e.turbo)
 			return &jpegs{Decoder: d}, err
 		},
-		Alert: e.alert, Show: e.show, Machines: e.machines,
+		Alert: e.alert, Show: e.show, Machines: e.machines, Evidence: keepsakes{e.frames},
 	}, e.metrics, e.log)
+}
+
+// labelled keeps the frames that labels speak of: those that are kept for less are kept as labelled, others as long as they are still at hand.
+func (e *eyes) labelled(labels []event.Label) {
+	for i := range labels {
+		l := &labels[i]
+		if e.metrics == nil || l.Withdrawn || !e.pipelines[l.Pipeline] {
+			continue
+		}
+		kept, err := e.frames.Raise(evidence.Ref(l.Pipeline, l.Asset, l.Time), evidence.Labelled)
+		if err == nil && !kept {
+			jpeg, s, ok := e.recent(l.Pipeline, l.Asset, l.Time)
+			if !ok {
+				continue
+			}
+			note := vision.NoteOf(&s, vision.KeptLabelled)
+			_, err = e.frames.Put(context.Background(), &evidence.Item{Pipeline: l.Pipeline, Camera: l.Asset, Captured: l.Time, Kind: evidence.Labelled, JPEG: jpeg, Note: note})
+		}
+		if err != nil {
+			e.log.Error("a labelled frame is not kept", "pipeline", l.Pipeline, "camera", l.Asset, "error", err)
+		}
+	}
+}
+
+// keepsakes is the evidence store as the line asks it.
+type keepsakes struct{ *evidence.Store }
+
+func (k keepsakes) Ref(i *vision.Item) string { return evidence.Ref(i.Pipeline, i.Camera, i.Captured) }
+
+func (k keepsakes) Put(ctx context.Context, i *vision.Item) (string, error) {
+	return k.Store.Put(ctx, (*evidence.Item)(i))
+}
+
+// evidenceDir returns the folder of kept frames.
+func (c *Config) evidenceDir() string {
+	if c.Evidence.Dir != "" {
+		return c.Evidence.Dir
+	}
+	return c.path("evidence")
 }
 
 // jpegs is ingest/video's decoder as the line asks for it.
@@ -138,4 +187,53 @@ func (c *Config) visionFaults(p *Pipeline) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keptFrames is the evidence store as the console asks it.
+type keptFrames struct{ *evidence.Store }
+
+func (k keptFrames) Kept(pipeline, camera, kind string, limit int) []console.Kept {
+	var out []console.Kept
+	for _, e := range k.List(evidence.Filter{Pipeline: pipeline, Camera: camera, Kind: kind, Limit: limit}) {
+		out = append(out, console.Kept{Ref: e.Ref, Pipeline: e.Pipeline, Camera: e.Camera, Captured: e.Captured, Kind: e.Kind, Bytes: e.Bytes})
+	}
+	return out
+}
+
+// labelsOf tells what a pipeline's live model knows.
+func labelsOf(models *model.Registry) func(pipeline string) []string {
+	return func(pipeline string) []string {
+		if m := models.Live(pipeline); m != nil && m.Picture != nil {
+			return m.Picture.Labels
+		}
+		return nil
+	}
+}
+
+// eyes returns what the pipelines of frames look for, as the page shows it.
+func (c *Config) eyes() map[string]console.Eye {
+	all := map[string]console.Eye{}
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
+		if p.Vision == nil {
+			continue
+		}
+		e := console.Eye{Zones: []console.Zone{}, Lines: []console.Crossing{}, Rules: []console.SightRule{}}
+		for _, z := range p.Vision.Zones {
+			out := console.Zone{Name: z.Name, Cameras: z.Cameras, Labels: z.Labels}
+			for _, at := range z.Polygon {
+				out.Polygon = append(out.Polygon, [2]float32{at.X, at.Y})
+			}
+			e.Zones = append(e.Zones, out)
+		}
+		for _, l := range p.Vision.Lines {
+			e.Lines = append(e.Lines, console.Crossing{Name: l.Name, Cameras: l.Cameras, From: [2]float32{l.From.X, l.From.Y}, To: [2]float32{l.To.X, l.To.Y}})
+		}
+		for r := range p.Vision.Rules {
+			rule := &p.Vision.Rules[r]
+			e.Rules = append(e.Rules, console.SightRule{Name: rule.Name, Cameras: rule.Cameras, Zone: rule.Zone, Line: rule.Line, Severity: rule.Severity, Says: rule.Says()})
+		}
+		all[p.Name] = e
+	}
+	return all
 }

@@ -158,8 +158,19 @@ func readingForm(s ingest.Source) kafka.Form {
 	return f
 }
 
-// sink is the store as the line asks it.
-type sink struct{ *clickhouse.Store }
+// sink is the store as the line asks it; labels that it has taken are told.
+type sink struct {
+	*clickhouse.Store
+	labelled func([]event.Label)
+}
+
+func (s sink) Write(ctx context.Context, b *event.Block) error {
+	err := s.Store.Write(ctx, b)
+	if err == nil && len(b.Labels) > 0 && s.labelled != nil {
+		s.labelled(b.Labels)
+	}
+	return err
+}
 
 // Held tells which offsets of a range are stored as readings (or counted with their block), frames, labels or dead letters, and which as scores or windows' values.
 func (s sink) Held(ctx context.Context, pipeline, topic string, partition int32, first, next int64) (handled, scored []int64, err error) {

@@ -31,8 +31,13 @@ type Console struct {
 	// pages asks the store for the pages, people for those who write their own queries: neither can starve the other.
 	pages, people *history
 	// models answers what is asked below /v2, rpc the connections that speak HTTP/2 from the start; nil where models cannot be asked.
-	models http.Handler
-	rpc    func(ctx context.Context, l net.Listener) error
+	models  http.Handler
+	rpc     func(ctx context.Context, l net.Listener) error
+	gallery *gallery
+	// evidence is where frames are kept, eyes what is looked for in those of each pipeline, eyeLabels what its model knows.
+	evidence  Evidence
+	eyes      map[string]Eye
+	eyeLabels func(pipeline string) []string
 	// epoch names this process to clients that reconnect.
 	epoch string
 	page  *page
@@ -51,7 +56,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) *Console {
 	var epoch [6]byte
 	_, _ = rand.Read(epoch[:])
 	return &Console{
-		cfg: cfg, deps: deps, log: log, metrics: m, hub: newHub(cfg, m), epoch: hex.EncodeToString(epoch[:]), page: newPage(),
+		cfg: cfg, deps: deps, log: log, metrics: m, hub: newHub(cfg, m), epoch: hex.EncodeToString(epoch[:]), page: newPage(), gallery: newGallery(),
 		pages:  newHistory(deps.Store, cfg.Queries, cfg.QueryTimeout, m),
 		people: newHistory(deps.Store, cfg.Queries, cfg.QueryTimeout, m),
 	}

@@ -24,6 +24,12 @@ type Note struct {
 	Fired    []string    `json:"fired,omitempty"`
 }
 
+// NoteOf makes the note of a frame.
+func NoteOf(s *event.Sight, kind string) Note {
+	return Note{Pipeline: s.Pipeline, Camera: s.Camera, Captured: s.Captured, Sequence: s.Sequence, Position: s.Position.String(), Kind: kind, Status: s.Status,
+		Version: s.Version, Label: s.Label, Risk: s.Risk, Boxes: s.Boxes, Zones: s.Zones, Fired: s.Fired}
+}
+
 // keepAhead is how many frames may wait to be kept; half of them at most are samples.
 const keepAhead = 64
 
@@ -91,9 +97,7 @@ func (k *keeper) keep(f *looked, s *event.Sight, kind string) {
 		return
 	}
 	s.Evidence = k.ref(f, kind)
-	note := Note{Pipeline: k.line.name, Camera: f.Camera, Captured: f.Captured, Sequence: f.Sequence, Position: s.Position.String(), Kind: kind, Status: s.Status,
-		Version: s.Version, Label: s.Label, Risk: s.Risk, Boxes: s.Boxes, Zones: s.Zones, Fired: s.Fired}
-	job := keeping{*k.item(f, kind, note), f.Offset}
+	job := keeping{*k.item(f, kind, NoteOf(s, kind)), f.Offset}
 	k.mu.Lock()
 	k.waiting++
 	k.mu.Unlock()

@@ -7,7 +7,6 @@ package rules
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"andon/event"
 )
@@ -282,5 +281,38 @@ func join(labels []string) string {
 	return s
 }
 
-// Cooling is how long a rule rests after it fired, for those who tell of it.
-func (r *Rule) Cooling() time.Duration { return r.Cooldown }
+// Says tells in words when the rule fires.
+func (r *Rule) Says() string {
+	who := "anything"
+	if len(r.Labels) > 0 {
+		who = join(r.Labels)
+	}
+	if r.Above > 0 {
+		who = fmt.Sprintf("more than %d × %s", r.Above, who)
+	}
+	if len(r.Without) > 0 {
+		who += " without " + join(r.Without)
+	}
+	switch {
+	case r.Line != "":
+		who += " crosses " + r.Line
+		if r.Direction == Left || r.Direction == Right {
+			who += " to the " + string(r.Direction)
+		}
+	case r.Zone != "":
+		who += " in " + r.Zone
+	}
+	if r.Dwell > 0 {
+		who += " for " + r.Dwell.String()
+	}
+	if w := r.While; w != nil {
+		who += " while " + w.Asset + " " + w.Signal
+		if w.Above != nil {
+			who += fmt.Sprintf(" is above %g", *w.Above)
+		}
+		if w.Below != nil {
+			who += fmt.Sprintf(" is below %g", *w.Below)
+		}
+	}
+	return who
+}
