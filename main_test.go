@@ -235,6 +235,7 @@ func TestTheLineRuns(t *testing.T) {
 	}
 
 	p.savedQueries(t)
+	p.evaluates(t)
 
 	bad := "{\"asset\":\"compressor-001\",\"time\":\"yesterday\",\"s_2\":1}"
 	a, err := readAddresses(data)

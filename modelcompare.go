@@ -2,21 +2,34 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"andon/console"
 	"andon/event"
+	"andon/trainer/evaluate"
 )
 
 type modelCompare struct {
 	appliance
-	Pipeline string `help:"The pipeline, where several have a version that begins so."`
-	JSON     bool   `name:"json" help:"Print JSON."`
-	A        string `arg:"" help:"A version, or its first digits."`
-	B        string `arg:"" help:"Another."`
+	Pipeline  string   `help:"The pipeline, where several have a version that begins so."`
+	Scenarios []string `help:"Only these of the pipeline's scenarios; or FILE.yaml with others, as in the model section." placeholder:"NAME,…"`
+	Facts     bool     `help:"Tell what is known of the models, not how they do."`
+	JSON      bool     `name:"json" help:"Print JSON."`
+	A         string   `arg:"" help:"A version, or its first digits, or an alias."`
+	B         string   `arg:"" help:"Another."`
+	More      []string `arg:"" optional:"" help:"And others."`
+}
+
+// Help is what --help says beyond the flags.
+func (modelCompare) Help() string {
+	return `Puts models side by side on what none was trained on (model.holdout): one table of scenarios by models, each number with its interval, and what each model costs. The appliance makes it
+and keeps it in ClickHouse (evaluations). Where that cannot be, as without an appliance, what is known of two models is told instead, and why.`
 }
 
 // seen is what ClickHouse knows of a version's scores.
@@ -27,6 +40,22 @@ type seen struct {
 }
 
 func (c *modelCompare) Run(t *talk) error {
+	versions := append([]string{c.A, c.B}, c.More...)
+	if !c.Facts {
+		table, err := c.evaluate(t, versions)
+		switch {
+		case err == nil && c.JSON:
+			return json.NewEncoder(t.out).Encode(table)
+		case err == nil:
+			return printTable(t.out, table.Text())
+		case len(c.More) > 0 || len(c.Scenarios) > 0:
+			return err
+		}
+		fmt.Fprintf(t.err, "andon: they are not judged, since %v; what is known of them:\n", err)
+	}
+	if len(c.More) > 0 {
+		return usage(errors.New("facts are told of two models at a time"))
+	}
 	a, err := c.show(t, c.Pipeline, c.A)
 	if err != nil {
 		return err
@@ -47,6 +76,23 @@ func (c *modelCompare) Run(t *talk) error {
 		return json.NewEncoder(t.out).Encode(map[string]any{"a": a, "b": b, "scores_a": scores[0], "scores_b": scores[1]})
 	}
 	return printTable(t.out, sideBySide(a, b, scores))
+}
+
+// evaluate has the appliance put them side by side.
+func (c *modelCompare) evaluate(t *talk, versions []string) (table evaluate.Table, err error) {
+	at, ok := c.running()
+	if !ok {
+		return table, errors.New("no appliance runs here")
+	}
+	ask := console.EvaluationAsk{Pipeline: c.Pipeline, Versions: versions, Only: c.Scenarios, Who: whoami(), Why: "andon model compare"}
+	if n := len(c.Scenarios); n == 1 && strings.HasSuffix(c.Scenarios[0], ".yaml") {
+		text, err := os.ReadFile(c.Scenarios[0])
+		if err != nil {
+			return table, usage(err)
+		}
+		ask.Only, ask.Scenarios = nil, string(text)
+	}
+	return table, call(t.ctx, "POST", at+"/api/v1/evaluations", ask, &table)
 }
 
 // scores counts what a version has said; ClickHouse keeps the counts by minute, so it is cheap.

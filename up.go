@@ -116,9 +116,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	desk := newModelDesk(cfg, room("models"), metrics)
 	bell := alerts.New(cfg.Alerts, room("alerts"), metrics) // what calls people; it may be rung from here on
 	var again pending
+	exams := newExaminer(cfg, desk)
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
 		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
 		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes), Alerts: alertDesk{bell},
+		Evaluations: exams,
 	}, room("console"))
 	page, err := screen.Listen()
 	if err != nil {
@@ -166,6 +168,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(store.Close) // once more is no harm
 	ready.Store(store)
+	exams.store.Store(store)
 	status.set("clickhouse", true, at.ClickHouseNative)
 
 	models, err := openModels(ctx, cfg) // what the house remembers

@@ -33,6 +33,8 @@ type Deps struct {
 	ModelBytes int64
 	// Alerts is the desk of alerts; nil where there is none.
 	Alerts Alerts
+	// Evaluations puts models side by side; nil where there are none.
+	Evaluations Evaluations
 	// Ready returns nil, or an error whose text names each part that is not ready, one a line.
 	Ready func() error
 }
