@@ -2,8 +2,6 @@ package alerts
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -126,17 +124,11 @@ func (q *mqtt) connection(ctx context.Context) (mqttclient.Client, error) {
 	}
 	if u.Scheme == "mqtts" {
 		scheme = "ssl://"
-		secure := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-		if q.cfg.CA != "" {
-			pem, err := os.ReadFile(q.cfg.CA)
-			if err != nil {
-				return nil, fmt.Errorf("ca: %w", err)
-			}
-			secure.RootCAs = x509.NewCertPool()
-			if !secure.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("ca: %s holds no PEM certificate", q.cfg.CA)
-			}
+		secure, err := trust(q.cfg.CA)
+		if err != nil {
+			return nil, err
 		}
+		secure.ServerName = u.Hostname()
 		o.SetTLSConfig(secure)
 	}
 	if q.cfg.User != "" {

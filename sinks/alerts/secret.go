@@ -1,6 +1,8 @@
 package alerts
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"regexp"
@@ -56,4 +58,21 @@ func (s Secret) value(key string) (string, error) {
 		return value, nil
 	}
 	return string(s), nil
+}
+
+// trust returns how a server proves who it is: by the certificates of a file, or the system's where it is empty.
+func trust(ca string) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca == "" {
+		return out, nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	out.RootCAs = x509.NewCertPool()
+	if !out.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ca: %s holds no PEM certificate", ca)
+	}
+	return out, nil
 }

@@ -2,12 +2,9 @@ package alerts
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -77,18 +74,12 @@ func (s *smtp) send(ctx context.Context, n *Notice) error {
 	if err != nil {
 		return &refusal{err}
 	}
-	secure := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.cfg.CA != "" {
-		pem, err := os.ReadFile(s.cfg.CA)
-		if err != nil {
-			return fmt.Errorf("ca: %w", err)
-		}
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("ca: %s holds no PEM certificate", s.cfg.CA)
-		}
+	secure, err := trust(s.cfg.CA)
+	if err != nil {
+		return err
 	}
-	opts := []mail.Option{mail.WithPort(port), mail.WithTLSConfig(secure), mail.WithTLSPortPolicy(mail.TLSMandatory), mail.WithPort(port)}
+	secure.ServerName = host
+	opts := []mail.Option{mail.WithPort(port), mail.WithTLSConfig(secure), mail.WithTLSPolicy(mail.TLSMandatory)}
 	if deadline, ok := ctx.Deadline(); ok {
 		opts = append(opts, mail.WithTimeout(max(time.Until(deadline), time.Millisecond)))
 	}
