@@ -34,6 +34,7 @@ import (
 	"andon/sinks/evidence"
 	"andon/sinks/kafka"
 	"andon/trainer"
+	"andon/trainer/truth"
 )
 
 // Config is the file an operator writes: one section a room. deploy/andon.yaml shows every key with its default.
@@ -59,6 +60,8 @@ type Config struct {
 	Console   console.Config `yaml:"console"`
 	// Evidence is where frames are kept.
 	Evidence evidence.Config `yaml:"evidence"`
+	// Truth is how labels are held against what was said.
+	Truth truth.Config `yaml:"truth"`
 	// Alerts is who is told of what.
 	Alerts alerts.Config `yaml:"alerts"`
 
@@ -137,6 +140,8 @@ type Pipeline struct {
 	Readings *processors.Readings `yaml:"readings"`
 	// Drift says what is watched of the windows that a model scores; without it the defaults.
 	Drift *drift.Config `yaml:"drift"`
+	// Truth says when what the model said is known to have been right or wrong.
+	Truth *Truth `yaml:"truth"`
 }
 
 // Aggregate says what is told of a pipeline's values in windows, and where.
@@ -192,6 +197,7 @@ func defaultConfig() Config {
 		Trainer:      trainer.Default(),
 		Inference:    oip.Default(),
 		Console:      console.Default(),
+		Truth:        truth.Default(),
 		Alerts:       alerts.Default(),
 		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
@@ -278,6 +284,7 @@ func (c *Config) Validate() error {
 	section("evidence", c.Evidence.Validate())
 	section("console", c.Console.Validate())
 	section("alerts", c.Alerts.Validate())
+	section("truth", c.Truth.Validate())
 	names := map[string]bool{}
 	for i := range c.Pipelines {
 		p := &c.Pipelines[i]
@@ -324,6 +331,7 @@ func (c *Config) Validate() error {
 		section(key+".loop", p.loopFaults())
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
+		section(key+".truth", p.truthFaults())
 	}
 	for i := range c.Demo {
 		section(fmt.Sprintf("demo[%d]", i), c.Demo[i].Validate())

@@ -231,6 +231,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	leadLoop(teacher, cfg, store, models, desk, metrics, nil, func(d event.Decision) { tellDecision(tell, d) }) // what gets it to the fleet, or not
 	status.teach(teacher)
 	status.set("trainer", true, "")
+	honest := newTruth(cfg, models, store, func(a event.Alarm) { bell.Raise(alertOf(a)) }, room("truth"), metrics) // what says who was right
 
 	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of them
 	if err != nil {
@@ -262,6 +263,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		}
 	}
 	team.run(0, "trainer", teacher.Run)
+	team.run(0, "truth", honest.Run)
 	team.run(1, "alerts", bell.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)

@@ -23,3 +23,27 @@ type Outcome struct {
 	// ScoredAt is when it was said, Settled when the truth of it was, by the wall clock, Unix nanoseconds.
 	ScoredAt, Settled int64
 }
+
+// Settling says which predictions of a pipeline to hold against what is known of assets, to settle their outcomes. Times are Unix nanoseconds, and rounded to microseconds.
+type Settling struct {
+	Pipeline string
+	// Task is one of the model's tasks. Grid is in nanoseconds, Cap and Horizon in its steps.
+	Task         string
+	Grid         int64
+	Cap, Horizon int
+	// Settled is when it is done; the outcomes of one Settling are a few microseconds apart.
+	Settled int64
+	// Again tells that these were settled before: those that are so no more are taken back.
+	Again bool
+	// Assets are looked at together, each once. Predictions that end in (LookFrom, LookTo] are settled by labels, those in (MatureFrom, MatureTo] that no label speaks of by time. What labels
+	// say of the horizon after LookTo must be known.
+	Assets                                 []string
+	LookFrom, LookTo, MatureFrom, MatureTo []int64
+	// What labels say of the assets. Of a remaining life RunFrom is when it ended and RunTo the begin of the slot in which it did; of others RunKind was from RunFrom until RunTo, and the runs
+	// of an asset with the same RunHappened do not overlap; for classes and detections none do.
+	RunAsset       []string
+	RunFrom, RunTo []int64
+	RunKind        []string
+	RunHappened    []bool
+	RunWeight      []float64
+}

@@ -294,6 +294,35 @@ ORDER BY (pipeline, time)
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
 COMMENT 'What happened to models: registered, promoted, rolled back.';
 
+CREATE TABLE andon.outcomes
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline that the window or frame is of.',
+    `asset` LowCardinality(String) COMMENT 'Asset or camera.',
+    `start` DateTime64(6, 'UTC') COMMENT 'Event time at which the window begins; of a frame its capture.' CODEC(DoubleDelta, LZ4),
+    `end` DateTime64(6, 'UTC') COMMENT 'Event time at which the window ends; of a frame its capture.' CODEC(DoubleDelta, LZ4),
+    `version` LowCardinality(String) COMMENT 'Version of the model that said it.',
+    `role` Enum8('score' = 1, 'shadow' = 2) COMMENT 'score: it counted. shadow: nobody acted on it.',
+    `value` Float32 COMMENT 'What it said, in the unit of the model.',
+    `risk` Float32 COMMENT 'The risk that it told.',
+    `class` LowCardinality(String) COMMENT 'The class that it gave a frame.',
+    `truth` Float64 COMMENT 'What the value should have been: remaining life, capped; 1 or 0 for an anomaly, or for a frame that was read right or wrong; nan where only happened is known.',
+    `cap` Float32 COMMENT 'Cap of the remaining life, in grid steps; 0 of other tasks.',
+    `happened` UInt8 COMMENT '1 where what the risk speaks of happened.',
+    `loss` Float64 COMMENT 'From 0, right, to 1, as wrong as can be: |value - truth| / cap, (risk - truth)², or 0 and 1 for classes; nan where truth is.',
+    `risk_loss` Float64 COMMENT '(risk - happened)², or 0 and 1 for classes.',
+    `weight` Float64 COMMENT 'Weight of the label that told the truth.',
+    `by` Enum8('label' = 1, 'time' = 2) COMMENT 'label: a label told the truth. time: nothing happened until it could not any more.',
+    `scored_at` DateTime64(6, 'UTC') COMMENT 'When it was said.' CODEC(Delta(8), LZ4),
+    `settled` DateTime64(6, 'UTC') COMMENT 'When its truth was settled, by the clock of andon; the newest counts.' CODEC(Delta(8), LZ4),
+    `gone` UInt8 COMMENT '1: it is not settled any more, since a label was withdrawn.',
+    INDEX settled settled TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(settled, gone)
+PARTITION BY pipeline
+ORDER BY (pipeline, asset, end, version)
+SETTINGS index_granularity = 8192
+COMMENT 'What predictions came to, once it is settled: read it with FINAL.';
+
 CREATE TABLE andon.readings
 (
     `pipeline` LowCardinality(String) COMMENT 'Pipeline that took the row.',
@@ -512,6 +541,82 @@ ENGINE = MergeTree
 ORDER BY (pipeline, time, run)
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 8192
 COMMENT 'The life of each training run, step by step.';
+
+CREATE TABLE andon.truth_marks
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline.',
+    `asset` String COMMENT 'Asset; empty for how far the labels of all pipelines were read.',
+    `looked` DateTime64(6, 'UTC') COMMENT 'Predictions up to this end were held against the labels.',
+    `matured` DateTime64(6, 'UTC') COMMENT 'Predictions up to this end are settled, or only a label could settle them.',
+    `time` DateTime64(6, 'UTC') COMMENT 'When that was so.'
+)
+ENGINE = ReplacingMergeTree(time)
+ORDER BY (pipeline, asset)
+SETTINGS index_granularity = 8192
+COMMENT 'How far the truth of each asset is settled: the watermark of maturity.';
+
+CREATE VIEW andon.accuracy
+(
+    `pipeline` LowCardinality(String),
+    `version` LowCardinality(String),
+    `day` DateTime('UTC'),
+    `outcomes` UInt64,
+    `valued` UInt64,
+    `positives` UInt64,
+    `shadows` UInt64,
+    `loss` Float64,
+    `brier` Float64,
+    `rmse` Float64,
+    `mae` Float64,
+    `accuracy` Float64,
+    `precision` Float64,
+    `recall` Float64,
+    `f1` Float64,
+    `auc` Float64
+)
+COMMENT 'Realised accuracy by version and the day of event time that was spoken of. auc is of at most 10,000 outcomes drawn from the day.'
+AS SELECT
+    pipeline,
+    version,
+    day,
+    outcomes,
+    valued,
+    positives,
+    shadows,
+    loss,
+    brier,
+    rmse,
+    mae,
+    right / outcomes AS accuracy,
+    if(said = 0, nan, hits / said) AS precision,
+    if(positives = 0, nan, hits / positives) AS recall,
+    if((said + positives) = 0, nan, (2 * hits) / (said + positives)) AS f1,
+    if((positives = 0) OR (positives = outcomes), nan, arrayROCAUC(arrayMap(x -> (x.1), sample), arrayMap(x -> (x.2), sample))) AS auc
+FROM
+(
+    SELECT
+        pipeline,
+        version,
+        toStartOfDay(end) AS day,
+        count() AS outcomes,
+        countIf(NOT isNaN(o.loss)) AS valued,
+        countIf(happened = 1) AS positives,
+        countIf(role = 'shadow') AS shadows,
+        avgIf(o.loss, NOT isNaN(o.loss)) AS loss,
+        avg(o.risk_loss) AS brier,
+        sqrt(avgIf(pow(o.loss * cap, 2), (cap > 0) AND (NOT isNaN(o.loss)))) AS rmse,
+        avgIf(o.loss * cap, (cap > 0) AND (NOT isNaN(o.loss))) AS mae,
+        countIf(if(class = '', (risk >= 0.5) = (happened = 1), o.truth = 1)) AS right,
+        countIf(if(class = '', risk >= 0.5, (class NOT IN ('clear', 'normal')))) AS said,
+        countIf((happened = 1) AND if(class = '', risk >= 0.5, (class NOT IN ('clear', 'normal')))) AS hits,
+        groupArraySample(10000)((risk, happened)) AS sample
+    FROM andon.outcomes AS o
+    FINAL
+    GROUP BY
+        pipeline,
+        version,
+        day
+);
 
 CREATE VIEW andon.campaigns
 (
@@ -822,6 +927,84 @@ GROUP BY
     time,
     box;
 
+CREATE VIEW andon.label_coverage
+(
+    `pipeline` LowCardinality(String),
+    `version` LowCardinality(String),
+    `day` DateTime('UTC'),
+    `predictions` UInt64,
+    `settled` UInt64,
+    `labelled` UInt64,
+    `coverage` Float64
+)
+COMMENT 'How many of the predictions that counted are settled, and by a label, by version and the day of event time that was spoken of.'
+AS SELECT
+    pipeline,
+    version,
+    day,
+    sum(said) AS predictions,
+    sum(settled) AS settled,
+    sum(labelled) AS labelled,
+    settled / predictions AS coverage
+FROM
+(
+    SELECT
+        pipeline,
+        version,
+        toStartOfDay(end) AS day,
+        1 AS said,
+        0 AS settled,
+        0 AS labelled
+    FROM andon.scores
+    UNION ALL
+    SELECT
+        pipeline,
+        version,
+        toStartOfDay(captured) AS day,
+        1 AS said,
+        0 AS settled,
+        0 AS labelled
+    FROM andon.frames
+    WHERE status = 'scored'
+    UNION ALL
+    SELECT
+        pipeline,
+        version,
+        toStartOfDay(end) AS day,
+        0 AS said,
+        1 AS settled,
+        by = 'label' AS labelled
+    FROM andon.outcomes
+    FINAL
+    WHERE role = 'score'
+)
+GROUP BY
+    pipeline,
+    version,
+    day;
+
+CREATE VIEW andon.label_lag
+(
+    `pipeline` LowCardinality(String),
+    `label` String,
+    `labels` UInt64,
+    `p50_seconds` Float64,
+    `p95_seconds` Float64,
+    `last_told` DateTime64(6, 'UTC')
+)
+COMMENT 'How long after it happened, by event time, a label is told.'
+AS SELECT
+    pipeline,
+    label,
+    count() AS labels,
+    quantile(0.5)(dateDiff('millisecond', greatest(time, until), told)) / 1000 AS p50_seconds,
+    quantile(0.95)(dateDiff('millisecond', greatest(time, until), told)) / 1000 AS p95_seconds,
+    max(told) AS last_told
+FROM andon.truth_labels
+GROUP BY
+    pipeline,
+    label;
+
 CREATE VIEW andon.label_opinions
 (
     `pipeline` LowCardinality(String),
@@ -897,67 +1080,7 @@ FROM
                     box,
                     label,
                     argMax((who, told, withdrawn, (until, value, weight, golden, note, _topic, _partition, _offset, _stored)), (told, _topic, _partition, _offset)) AS last
-                FROM
-                (
-                    SELECT
-                        pipeline,
-                        asset,
-                        time,
-                        if(empty(box), [0., 0., 0., 0.], box) AS box,
-                        toString(label) AS label,
-                        toString(who) AS who,
-                        told,
-                        withdrawn,
-                        until,
-                        value,
-                        if(weight = 0, 1, weight) AS weight,
-                        golden,
-                        note,
-                        toString(_topic) AS _topic,
-                        _partition,
-                        _offset,
-                        _stored
-                    FROM andon.labels
-                    WHERE NOT ((of != '') AND (asset = ''))
-                    UNION ALL
-                    SELECT
-                        l.pipeline AS pipeline,
-                        s.asset AS asset,
-                        s.at AS time,
-                        [0., 0., 0., 0.] AS box,
-                        toString(l.label) AS label,
-                        toString(l.who) AS who,
-                        l.told AS told,
-                        l.withdrawn AS withdrawn,
-                        l.until AS until,
-                        l.value AS value,
-                        if(l.weight = 0, 1, l.weight) AS weight,
-                        l.golden AS golden,
-                        l.note AS note,
-                        toString(l._topic) AS _topic,
-                        l._partition AS _partition,
-                        l._offset AS _offset,
-                        l._stored AS _stored
-                    FROM andon.labels AS l
-                    INNER JOIN
-                    (
-                        SELECT
-                            pipeline,
-                            concat(_topic, '/', toString(_partition), '@', toString(_offset)) AS record,
-                            any(asset) AS asset,
-                            max(end) - toIntervalMicrosecond(1) AS at
-                        FROM andon.scores
-                        WHERE _offset IN (
-                            SELECT toInt64OrZero(splitByChar('@', of)[-1])
-                            FROM andon.labels
-                            WHERE (of != '') AND (asset = '')
-                        )
-                        GROUP BY
-                            pipeline,
-                            record
-                    ) AS s ON (s.pipeline = l.pipeline) AND (s.record = l.of)
-                    WHERE (l.of != '') AND (l.asset = '')
-                )
+                FROM andon.label_places
                 GROUP BY
                     pipeline,
                     asset,
@@ -975,6 +1098,101 @@ FROM
     )
 )
 ARRAY JOIN opinions AS opinion;
+
+CREATE VIEW andon.label_places
+(
+    `pipeline` LowCardinality(String),
+    `asset` String,
+    `time` DateTime64(6, 'UTC'),
+    `box` Array(Float64),
+    `label` LowCardinality(String),
+    `who` LowCardinality(String),
+    `told` DateTime64(6, 'UTC'),
+    `withdrawn` Bool,
+    `until` DateTime64(6, 'UTC'),
+    `value` Float64,
+    `weight` Float64,
+    `golden` Bool,
+    `note` String,
+    `_topic` LowCardinality(String),
+    `_partition` Int32,
+    `_offset` Int64,
+    `_stored` DateTime64(3, 'UTC')
+)
+COMMENT 'All labels that were ever told, at the asset and time that they speak of.'
+AS SELECT
+    pipeline,
+    asset,
+    time,
+    if(empty(box), [0., 0., 0., 0.], box) AS box,
+    toString(label) AS label,
+    toString(who) AS who,
+    told,
+    withdrawn,
+    until,
+    value,
+    if(weight = 0, 1, weight) AS weight,
+    golden,
+    note,
+    toString(_topic) AS _topic,
+    _partition,
+    _offset,
+    _stored
+FROM andon.labels
+WHERE NOT ((of != '') AND (asset = ''))
+UNION ALL
+SELECT
+    l.pipeline AS pipeline,
+    s.asset AS asset,
+    s.at AS time,
+    [0., 0., 0., 0.] AS box,
+    toString(l.label) AS label,
+    toString(l.who) AS who,
+    l.told AS told,
+    l.withdrawn AS withdrawn,
+    l.until AS until,
+    l.value AS value,
+    if(l.weight = 0, 1, l.weight) AS weight,
+    l.golden AS golden,
+    l.note AS note,
+    toString(l._topic) AS _topic,
+    l._partition AS _partition,
+    l._offset AS _offset,
+    l._stored AS _stored
+FROM andon.labels AS l
+INNER JOIN
+(
+    SELECT
+        pipeline,
+        concat(_topic, '/', toString(_partition), '@', toString(_offset)) AS record,
+        any(asset) AS asset,
+        max(end) - toIntervalMicrosecond(1) AS at
+    FROM andon.scores
+    WHERE _offset IN (
+        SELECT toInt64OrZero(splitByChar('@', of)[-1])
+        FROM andon.labels
+        WHERE (of != '') AND (asset = '')
+    )
+    GROUP BY
+        pipeline,
+        record
+    UNION ALL
+    SELECT
+        pipeline,
+        concat(_topic, '/', toString(_partition), '@', toString(_offset)) AS record,
+        any(camera) AS asset,
+        max(captured) AS at
+    FROM andon.frames
+    WHERE _offset IN (
+        SELECT toInt64OrZero(splitByChar('@', of)[-1])
+        FROM andon.labels
+        WHERE (of != '') AND (asset = '')
+    )
+    GROUP BY
+        pipeline,
+        record
+) AS s ON (s.pipeline = l.pipeline) AND (s.record = l.of)
+WHERE (l.of != '') AND (l.asset = '');
 
 CREATE VIEW andon.lag
 (

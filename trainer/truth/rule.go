@@ -51,36 +51,30 @@ type History struct {
 
 // Settle gives the outcome of what one prediction said: Pipeline to Class, and ScoredAt. It is false while the truth is not settled.
 func (r *Rule) Settle(said Outcome, h *History) (Outcome, bool) {
+	runs := r.Runs(h.Labels, func(failed int64) (int64, bool) { at, ok := h.Last[failed]; return at, ok })
 	switch r.Task {
 	case model.RemainingLife:
-		return r.life(said, h)
-	case model.Classification:
-		return r.class(said, h)
-	case model.Detection:
-		return r.detection(said, h)
+		return r.life(said, runs, h.Seen)
+	case model.Classification, model.Detection:
+		return r.frame(said, runs)
 	}
-	return r.anomaly(said, h)
+	return r.anomaly(said, runs, h.Seen)
 }
 
 // life looks for the end of the life that the window's last slot is of.
-func (r *Rule) life(o Outcome, h *History) (Outcome, bool) {
+func (r *Rule) life(o Outcome, runs []Run, seen int64) (Outcome, bool) {
 	grid := int64(r.Grid)
 	begin := o.End - grid
-	next := (*event.Label)(nil)
-	for i := range h.Labels {
-		if l := &h.Labels[i]; l.Kind == event.KindFailure && l.Time >= begin && (next == nil || l.Time < next.Time) {
-			next = l
+	for _, end := range runs {
+		if end.From >= begin {
+			o.Weight = end.Weight
+			return r.Life(o, float64(max((end.To-begin)/grid, 0))), true
 		}
 	}
-	if next == nil {
-		if h.Seen < o.End+int64(r.Horizon)*grid {
-			return o, false
-		}
-		return r.Life(o, math.NaN()), true
+	if seen < o.End+int64(r.Horizon)*grid {
+		return o, false
 	}
-	last, known := h.Last[next.Time]
-	o.Weight = next.Weight
-	return r.Life(o, float64(max(FailedSlot(next.Time, last, known, grid)-floorDiv(begin, grid), 0))), true
+	return r.Life(o, math.NaN()), true
 }
 
 // FailedSlot is the slot in which an asset failed at a time. An asset that failed within a grid step after its last reading failed in that reading's slot: the label's time may be that
@@ -154,90 +148,36 @@ func weighed(o Outcome) Outcome {
 }
 
 // anomaly asks for labels of the window's last slot, and of the horizon after it.
-func (r *Rule) anomaly(o Outcome, h *History) (Outcome, bool) {
+func (r *Rule) anomaly(o Outcome, runs []Run, seen int64) (Outcome, bool) {
 	from, to := o.End-int64(r.Grid), o.End
 	until := to + int64(r.Horizon)*int64(r.Grid)
-	happened, normal := false, false
-	weight := 0.0
-	for i := range h.Labels {
-		switch l := &h.Labels[i]; l.Kind {
-		case event.KindAnomaly, event.KindFailure, event.KindMissed:
-			if touches(l, from, until) {
-				happened = true
-				weight = max(weight, l.Weight)
-			}
-		case event.KindNormal, event.KindClear:
-			if touches(l, from, to) && !happened {
-				normal = true
-				o.Weight = max(o.Weight, l.Weight)
-			}
+	normal := false
+	for _, run := range runs {
+		if run.Happened && run.From < until && run.To > from {
+			o.Weight = run.Weight
+			return r.Event(o, true), true
+		}
+		if !run.Happened && run.From < to && run.To > from {
+			normal, o.Weight = true, run.Weight
 		}
 	}
-	if happened {
-		o.Weight = weight
-		return r.Event(o, true), true
-	}
-	if normal && h.Seen >= until || r.MatureAfter > 0 && h.Seen >= to+int64(r.MatureAfter) {
+	if normal && seen >= until || r.MatureAfter > 0 && seen >= to+int64(r.MatureAfter) {
 		return r.Event(o, false), true
 	}
 	return o, false
 }
 
-// touches tells whether a label is of an instant, or of a stretch of time, in [from, to).
-func touches(l *event.Label, from, to int64) bool {
-	return l.Time < to && (l.Until > from || l.Time >= from)
-}
-
-// at tells whether a label is of the frame captured then.
-func at(l *event.Label, captured int64) bool {
-	return l.Time == captured || l.Time < captured && captured < l.Until
-}
-
-// class asks for the label of the exact frame, or of a stretch of time that it is in; the exact one counts. One that only says that something was missed says that the class is wrong.
-func (r *Rule) class(o Outcome, h *History) (Outcome, bool) {
-	var of *event.Label
-	for i := range h.Labels {
-		l := &h.Labels[i]
-		if l.Kind == event.KindFailure || !at(l, o.End) {
-			continue
-		}
-		if of == nil || rank(l, o.End) > rank(of, o.End) || rank(l, o.End) == rank(of, o.End) && l.Kind < of.Kind {
-			of = l
+// frame asks what was to be seen then. What was only missed says that the class is wrong; of a detection it is known whether there was anything in the frame: how well boxes fit is a
+// matter of the evaluation of models.
+func (r *Rule) frame(o Outcome, runs []Run) (Outcome, bool) {
+	for _, run := range runs {
+		if run.From <= o.End && o.End < run.To {
+			o.Weight = run.Weight
+			if r.Task == model.Detection {
+				return r.Event(o, run.Happened), true
+			}
+			return r.Class(o, run.Kind), true
 		}
 	}
-	if of == nil {
-		return o, false
-	}
-	o.Weight = of.Weight
-	return r.Class(o, of.Kind), true
-}
-
-// rank puts labels of the frame itself before those of a stretch, and a class before what was missed.
-func rank(l *event.Label, captured int64) int {
-	n := 0
-	if l.Time == captured {
-		n = 2
-	}
-	if l.Kind != event.KindMissed {
-		n++
-	}
-	return n
-}
-
-// detection asks whether there was anything in the frame: how well boxes fit is a matter of the evaluation of models.
-func (r *Rule) detection(o Outcome, h *History) (Outcome, bool) {
-	settled, something := false, false
-	for i := range h.Labels {
-		l := &h.Labels[i]
-		if l.Kind == event.KindFailure || !at(l, o.End) {
-			continue
-		}
-		settled = true
-		something = something || l.Kind != event.KindClear && l.Kind != event.KindNormal
-		o.Weight = max(o.Weight, l.Weight)
-	}
-	if !settled {
-		return o, false
-	}
-	return r.Event(o, something), true
+	return o, false
 }

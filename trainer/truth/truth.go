@@ -2,6 +2,8 @@
 // H steps is known when H steps have gone by. What is not settled is not counted.
 //
 // The rules are here, pure, for one prediction at a time. Whole pipelines are settled in ClickHouse by the same rules, which a test holds equal.
+//
+// Metrics: andon_truth_outcomes_total (by pipeline), andon_truth_failed_rounds_total.
 package truth
 
 import (
@@ -28,24 +30,21 @@ func (p *Pair) RiskGain() float64 { return p.Champion.RiskLoss - p.Challenger.Ri
 // Source has outcomes.
 type Source interface {
 	// Outcomes returns outcomes of some versions, or of all for none, that were settled after since, in the order in which they were settled: at most about limit of them, but all that
-	// were settled at the same time as the last.
-	Outcomes(ctx context.Context, pipeline string, versions []string, since int64, limit int) ([]Outcome, error)
+	// were settled at the same time as the last, which is watermark; since where there are none.
+	Outcomes(ctx context.Context, pipeline string, versions []string, since int64, limit int) (all []Outcome, watermark int64, err error)
 }
 
 // limit bounds one answer: 40 MiB.
 const limit = 200_000
 
-// Mature returns the outcomes of some versions, or of all for none, that were settled after since (Unix nanoseconds by the wall clock, 0 for all), and the since to go on with. A long past
-// comes in parts: it is done when none come. One whose label was corrected is settled anew and comes again.
+// Mature returns the outcomes of some versions, or of all for none, that were settled after since (Unix nanoseconds by the wall clock, 0 for all), and the watermark to give as since to go
+// on. A long past comes in parts: it is done when the watermark stays. One whose label was corrected is settled anew and comes again.
 func Mature(ctx context.Context, src Source, pipeline string, versions []string, since int64) (all []Outcome, watermark int64, err error) {
-	all, err = src.Outcomes(ctx, pipeline, versions, since, limit)
+	all, watermark, err = src.Outcomes(ctx, pipeline, versions, since, limit)
 	if err != nil {
 		return nil, since, fmt.Errorf("outcomes of %s: %w", pipeline, err)
 	}
-	for i := range all {
-		since = max(since, all[i].Settled)
-	}
-	return all, since, nil
+	return all, watermark, nil
 }
 
 // window names what two versions both speak of.

@@ -10,19 +10,20 @@ import (
 
 type shelf []Outcome
 
-func (s shelf) Outcomes(_ context.Context, pipeline string, versions []string, since int64, limit int) (out []Outcome, err error) {
+func (s shelf) Outcomes(_ context.Context, pipeline string, versions []string, since int64, limit int) (out []Outcome, watermark int64, err error) {
 	if pipeline != "pumps" {
-		return nil, errors.New("no such shelf")
+		return nil, since, errors.New("no such shelf")
 	}
 	for i, o := range s {
 		if o.Settled > since && (len(versions) == 0 || slices.Contains(versions, o.Version)) {
 			out = append(out, o)
+			watermark = o.Settled
 		}
 		if len(out) >= limit && i+1 < len(s) && s[i+1].Settled != o.Settled {
 			break
 		}
 	}
-	return out, nil
+	return out, max(watermark, since), nil
 }
 
 // What was settled comes once, in parts.
