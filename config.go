@@ -100,6 +100,8 @@ type Topics struct {
 	State string `yaml:"state"`
 	// Models is of moves of aliases and new versions, which all replicas follow; on a cluster it has one partition and must be compacted.
 	Models string `yaml:"models"`
+	// Drift is of what lines count of their windows, for the panel that decides what has changed; on a cluster it has one partition.
+	Drift string `yaml:"drift"`
 	// Alerts is of the state of each alert, which all replicas follow; on a cluster it has one partition and must be compacted.
 	Alerts string `yaml:"alerts"`
 }
@@ -202,7 +204,7 @@ func defaultConfig() Config {
 		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
-			Models: "andon.models", Alerts: "andon.alerts"},
+			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift"},
 	}
 }
 
@@ -276,6 +278,9 @@ func (c *Config) Validate() error {
 	if c.Topics.Alerts == "" {
 		errs = append(errs, errors.New("topics.alerts: name a topic: the state of alerts is kept in it"))
 	}
+	if c.Topics.Drift == "" {
+		errs = append(errs, errors.New("topics.drift: name a topic: what the lines count goes by it to the panel; drift.enabled: false watches nothing"))
+	}
 	section("models", c.Models.Limits.Validate())
 	section("models.s3", c.Models.S3.Validate())
 	section("scorer", c.Scorer.Validate())
@@ -294,7 +299,7 @@ func (c *Config) Validate() error {
 		} else {
 			errs = append(errs, fmt.Errorf("%s.name: %q is not a name: use lower-case letters, digits, dots and dashes", key, p.Name))
 		}
-		if names[p.Name] || p.Name == labelsPipeline {
+		if names[p.Name] || p.Name == labelsPipeline || p.Name == driftPipeline {
 			errs = append(errs, fmt.Errorf("%s.name: %q is taken", key, p.Name))
 		}
 		names[p.Name] = true

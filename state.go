@@ -25,7 +25,7 @@ const (
 
 // stateTopic returns the topic's partitions and bytes, and what a snapshot may take of them.
 func (c *Config) stateTopic() (partitions int, bytes, most event.Bytes) {
-	need := 0
+	need := 1 // the drift panel's
 	for i := range c.Pipelines {
 		need += c.partitions(i)
 	}

@@ -22,8 +22,8 @@ func TestConfigStateTopic(t *testing.T) {
 	}
 	check(nil, 8, 128<<20, (16<<20)/3)
 	check(nil, 8, 128<<20, (16<<20)/3, 4, 1)
-	check(nil, 8, 128<<20, (16<<20)/3, 0, 4)
-	check(nil, 16, 128<<20, (8<<20)/3, 12, 0)
-	check(nil, 100, 400<<20, (4<<20)/3, 100)
+	check(nil, 9, 128<<20, (128<<20)/9/3, 0, 4) // and one for the drift panel
+	check(nil, 17, 128<<20, (128<<20)/17/3, 12, 0)
+	check(nil, 101, 404<<20, (4<<20)/3, 100)
 	check([]string{"k:9092"}, 8, 128<<20, 256<<20, 4)
 }

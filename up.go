@@ -241,7 +241,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
 	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
 	outlets := processors.Outlets{Sink: sink{store, see.labelled}, Publisher: publisher, Watch: watches{screen, see.machines}}
-	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, log, metrics) // what reads the log, one group a pipeline
+	alarms := &alarms{} // what has changed, for whoever acts on it
+	alarms.tell(func(a event.Alarm) { bell.Raise(alertOf(a)) })
+	alarms.tell(teacher.Notify)
+	panel := newPanel(cfg, store, shelf{Vault: vault}, alarms.raise, room("drift"), metrics)
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, panel, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
 	}
@@ -371,7 +375,7 @@ func (c *Config) library(name string) string {
 }
 
 // newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
-func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, see *eyes, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, see *eyes, panel *processors.Panel, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
 	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
@@ -432,7 +436,8 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 	if err := add(labelsPipeline, labels.WithDefaults(), processors.Default(), processors.Judge{}, nil); err != nil {
 		return nil, err
 	}
-	return all, nil
+	decides, err := panelIntake(cfg, at, panel, budget, reading, log)
+	return append(all, decides), err
 }
 
 type intake struct {

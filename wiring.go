@@ -93,6 +93,7 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	add(cfg.Topics.Labels, 1, 32<<20)
 	add(cfg.Topics.DeadLetter, 1, 128<<20)
 	add(cfg.Topics.Scores, 0, 0)
+	add(cfg.Topics.Drift, 1, 64<<20)
 	for i := range cfg.Pipelines {
 		if p := &cfg.Pipelines[i]; p.readings().Publish {
 			add(cfg.readingsTopic(p), p.Partitions, 0)
@@ -140,6 +141,9 @@ func newPublisher(cfg *Config, at ingest.Config, log *slog.Logger, reg prometheu
 		}
 		if p.readings().Publish {
 			to.Readings, to.Form = cfg.readingsTopic(p), readingForm(p.Source)
+		}
+		if p.drift().Enabled {
+			to.Sketches = cfg.Topics.Drift
 		}
 		outputs[p.Name] = to
 	}

@@ -33,6 +33,12 @@ type Sketch struct {
 	Features []SketchFeature `json:"features"`
 }
 
+// SketchAt is a Sketch as a record of the topic of sketches holds it, at that record's Offset.
+type SketchAt struct {
+	Offset int64
+	Sketch
+}
+
 // Where the reference of a sketch comes from.
 const (
 	ReferenceModel = "model" // it was made at training

@@ -91,7 +91,7 @@ type Batch struct {
 	Labels   []Label
 	Frames   []Frame
 	// Sketches are what lines tell of themselves for the panel.
-	Sketches []Sketch
+	Sketches []SketchAt
 	Rejects  []DeadLetter
 	// Bytes is the size of the records the batch was made from.
 	Bytes int

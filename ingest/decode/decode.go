@@ -41,6 +41,8 @@ func New(s Spec) (Decoder, error) {
 		return newWide(s), nil
 	case ShapeNarrow:
 		return newNarrow(s), nil
+	case ShapeSketch:
+		return &sketch{}, nil
 	case ShapeFrame:
 		return newFrame(s), nil
 	default: // Validate lets no other shape pass

@@ -15,6 +15,7 @@ const (
 	ShapeWide   = "wide"   // one object a record: asset, time and a number a signal
 	ShapeNarrow = "narrow" // one object a record: asset, time, the signal's name and its value
 	ShapeLabels = "labels" // what happened to an asset: pipeline, asset, time, label and perhaps a value
+	ShapeSketch = "sketch" // what a line tells of its pieces, for the panel of drift
 	ShapeFrame  = "frame"  // one JPEG a record, with its camera, instant and size in headers; see ingest/video
 )
 
@@ -104,7 +105,7 @@ func (s Spec) Validate() error {
 		if len(s.Signals) == 0 {
 			fault("signals: name at least one")
 		}
-	case ShapeLabels, ShapeFrame:
+	case ShapeLabels, ShapeFrame, ShapeSketch:
 		if len(s.Signals) > 0 || len(s.Fields) > 0 {
 			fault("signals, fields: the shape %s has none", s.Shape)
 		}

@@ -171,7 +171,7 @@ func (s *Store) fsync(ctx context.Context) error {
 // records is not deleted as it comes in.
 func (s *Store) retention(ctx context.Context) error {
 	r := s.cfg.Retention
-	for table, keep := range map[string]time.Duration{"readings": r.Readings, "features": r.Features, "scores": r.Scores, "shadow_scores": r.Scores, "frames": r.Frames, "shadow_frames": r.Frames, "replay_scores": r.ReplayScores, "deadletters": r.DeadLetters, "deadletter_replays": r.DeadLetters, "handled": r.Readings, "metrics": r.Metrics} {
+	for table, keep := range map[string]time.Duration{"readings": r.Readings, "features": r.Features, "scores": r.Scores, "shadow_scores": r.Scores, "drift": r.Scores, "drift_findings": r.Scores, "estimates": r.Scores, "frames": r.Frames, "shadow_frames": r.Frames, "replay_scores": r.ReplayScores, "deadletters": r.DeadLetters, "deadletter_replays": r.DeadLetters, "handled": r.Readings, "metrics": r.Metrics} {
 		column := "_stored"
 		if table == "metrics" {
 			column = "time"
@@ -199,7 +199,7 @@ func (s *Store) retention(ctx context.Context) error {
 }
 
 // dataTables are those that blocks go into, of the live line and of replays.
-var dataTables = []string{"readings", "features", "scores", "shadow_scores", "frames", "shadow_frames", "labels", "deadletters", "handled", "replay_scores"}
+var dataTables = []string{"readings", "features", "scores", "shadow_scores", "frames", "shadow_frames", "drift", "labels", "deadletters", "handled", "replay_scores"}
 
 // checkWindows refuses tables that would store an insert twice when it is sent twice. Replicated tables remember inserts unless told not to.
 func (s *Store) checkWindows(ctx context.Context) error {

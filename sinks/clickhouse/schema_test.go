@@ -29,7 +29,7 @@ func TestSchemaFile(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("-- The schema of andon's ClickHouse database, as the migrations in schema/ make it. Written by go test ./sinks/clickhouse -run SchemaFile -update.\n" +
-		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, features, scores, frames, replay_scores, deadletters, deadletter_replays and metrics.\n")
+		"-- Retention (clickhouse.retention) adds a TTL on _stored, or on time, to readings, features, scores, frames, drift, drift_findings, estimates, replay_scores, deadletters, deadletter_replays and metrics.\n")
 	names := strings.Fields(ask(t, s, "SELECT name FROM system.tables WHERE database = 'andon' ORDER BY engine = 'View', name"))
 	for _, name := range names {
 		b.WriteString("\n" + ask(t, s, "SHOW CREATE TABLE "+name) + ";\n")

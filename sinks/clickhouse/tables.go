@@ -102,6 +102,7 @@ var blockTables = []*table{
 	},
 	framesTable("frames", func(b *event.Block) *[]event.Sight { return &b.Sights }, framesFrame),
 	framesTable("shadow_frames", func(b *event.Block) *[]event.Sight { return &b.ShadowSights }, seen),
+	driftTable,
 	{
 		name:   "labels",
 		rows:   func(b *event.Block) int { return len(b.Labels) },

@@ -25,6 +25,8 @@ import (
 // Outputs names the topics that a pipeline's results are published to; an empty one is not published. Dead letters always are, to Config.DeadLetters.
 type Outputs struct {
 	Scores, Features, Readings string
+	// Sketches is where what lines count of their windows goes, for the panel.
+	Sketches string
 	// Form is that of readings.
 	Form Form
 }
@@ -106,6 +108,9 @@ func (p *Publisher) kinds(b *event.Block) (all []kind) {
 	to := p.outputs(b.Pipeline)
 	if to.Scores != "" {
 		add("scores", to.Scores, len(b.Scores), func(i int) *kgo.Record { return score(to.Scores, &b.Scores[i]) })
+	}
+	if to.Sketches != "" {
+		add("sketches", to.Sketches, len(b.Sketches), func(i int) *kgo.Record { return sketch(to.Sketches, &b.Sketches[i]) })
 	}
 	if n := b.Features.Len(); n > 0 && to.Features != "" {
 		keys := keys(b.Features.Names)
