@@ -67,6 +67,11 @@ func (e *evaluator) value(v *Value) []float64 {
 		h := n.out[1].shape[1] * n.out[1].shape[0]
 		e.done[n.out[0]], e.done[n.out[1]] = all, all[len(all)-h:]
 		return e.done[v]
+	case "LSTM":
+		all := lstmRef(n, in)
+		h := n.out[1].shape[1] * n.out[1].shape[0]
+		e.done[n.out[0]], e.done[n.out[1]] = all, all[len(all)-h:]
+		return e.done[v]
 	default:
 		out = make([]float64, len(in[0]))
 		for i, x := range in[0] {
@@ -310,4 +315,36 @@ func random(rng *rand.Rand, n int) []float64 {
 		v[i] = float64(float32(rng.NormFloat64()))
 	}
 	return v
+}
+
+// lstmRef follows the formulas of Graph.LSTM one number at a time.
+func lstmRef(n *node, in [][]float64) []float64 {
+	x, w, r, b := in[0], in[1], in[2], in[3]
+	steps, batch, feats, h := n.in[0].shape[0], n.in[0].shape[1], n.in[0].shape[2], n.in[2].shape[1]
+	var all []float64
+	state, cell := make([]float64, batch*h), make([]float64, batch*h)
+	sigmoid := func(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
+	for t := range steps {
+		next := make([]float64, batch*h)
+		for i := range batch {
+			pre := func(row int) float64 {
+				sum := b[row] + b[4*h+row]
+				for k := range feats {
+					sum += w[row*feats+k] * x[(t*batch+i)*feats+k]
+				}
+				for k := range h {
+					sum += r[row*h+k] * state[i*h+k]
+				}
+				return sum
+			}
+			for j := range h {
+				c := &cell[i*h+j]
+				*c = sigmoid(pre(2*h+j))**c + sigmoid(pre(j))*math.Tanh(pre(3*h+j))
+				next[i*h+j] = sigmoid(pre(h+j)) * math.Tanh(*c)
+			}
+		}
+		state = next
+		all = append(all, state...)
+	}
+	return all
 }

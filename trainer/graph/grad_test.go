@@ -152,6 +152,26 @@ func TestGradients(t *testing.T) {
 		_, last := g.GRU(all, x[4], x[5], x[6])
 		return last
 	})
+	for _, s := range [][4]int{{5, 2, 3, 4}, {1, 3, 2, 2}, {7, 1, 1, 1}} {
+		shapes := append([][]int{{s[0], s[1], s[2]}}, LSTMShapes(s[2], s[3])...)
+		check(fmt.Sprintf("LSTM/all%v", s), shapes, false, func(g *Graph, x inputs) *Value {
+			all, _ := g.LSTM(x[0], x[1], x[2], x[3])
+			return all
+		})
+		check(fmt.Sprintf("LSTM/last%v", s), shapes, false, func(g *Graph, x inputs) *Value {
+			_, last := g.LSTM(x[0], x[1], x[2], x[3])
+			return last
+		})
+		check(fmt.Sprintf("LSTM/both%v", s), shapes, false, func(g *Graph, x inputs) *Value {
+			all, last := g.LSTM(x[0], x[1], x[2], x[3])
+			return g.Add(g.ReduceSum(g.Mul(all, all), []int{0}, false), last)
+		})
+	}
+	check("LSTM/stacked", append(append([][]int{{4, 2, 3}}, LSTMShapes(3, 5)...), LSTMShapes(5, 2)...), false, func(g *Graph, x inputs) *Value {
+		all, _ := g.LSTM(x[0], x[1], x[2], x[3])
+		_, last := g.LSTM(all, x[4], x[5], x[6])
+		return last
+	})
 }
 
 func near(t *testing.T, what string, got []float32, want []float64) {
@@ -193,6 +213,9 @@ func TestFaults(t *testing.T) {
 	check("multiply matrices [2 3] and [2 3]", func(g *Graph) { g.MatMul(g.Input("a", 2, 3), g.Input("b", 2, 3)) })
 	check("slice [1, 4) of axis 0 of [3]", func(g *Graph) { g.Slice(g.Input("a", 3), 0, 1, 4) })
 	check("GRU of x [5 2 3]", func(g *Graph) { g.GRU(g.Input("x", 5, 2, 3), g.Input("w", 6, 3), g.Input("r", 6, 3), g.Input("b", 12)) })
+	check("LSTM of x [5 2 3]", func(g *Graph) {
+		g.LSTM(g.Input("x", 5, 2, 3), g.Input("w", 8, 3), g.Input("r", 8, 3), g.Input("b", 16))
+	})
 	check("convolution of x [1 2 5 5], w [3 1 3 3]", func(g *Graph) { g.Conv(g.Input("x", 1, 2, 5, 5), g.Input("w", 3, 1, 3, 3), nil, 1, 1) })
 	check("a convolution of [1 1 2 5] by windows of 3", func(g *Graph) { g.Conv(g.Input("x", 1, 1, 2, 5), g.Input("w", 3, 1, 3, 3), nil, 1, 0) })
 	check("the gradient of ReduceMean needs a fixed batch, not [-1]", func(g *Graph) {
