@@ -53,10 +53,15 @@ type Spec struct {
 	// Unit is the value's unit, for people; empty takes the task's.
 	Unit string `yaml:"unit"`
 
-	// Network is gru; Hidden its units a layer, Layers their number.
+	// Network is gru or lstm, whose Hidden are units a layer and Layers their number; or, for anomaly, autoencoder, with Hidden units around a code of a quarter of them.
 	Network string `yaml:"network"`
 	Hidden  int    `yaml:"hidden"`
 	Layers  int    `yaml:"layers"`
+
+	// Warm begins with the champion's parameters, and its scale of the channels, where it is of the same network; else, and where there is none, from scratch.
+	Warm bool `yaml:"warm"`
+	// Search tries other settings than these.
+	Search Search `yaml:"search"`
 
 	// Provider is where it is trained, cpu or cuda; Device is the number of the CUDA device.
 	Provider ort.Provider `yaml:"provider"`
@@ -171,7 +176,11 @@ func (s *Spec) Validate() error {
 	default:
 		f.check(false, "task", string(s.Task), fmt.Sprintf("%s or %s", model.RemainingLife, model.Anomaly))
 	}
-	f.check(s.Network == "gru", "network", s.Network, "gru")
+	f.check(s.Network == fit.GRU || s.Network == fit.LSTM || s.Network == Autoencoder && s.Task == model.Anomaly, "network", s.Network, "gru or lstm, or for anomaly autoencoder")
+	f.add(s.Search.validate())
+	if s.Warm && s.Search.Trials > 1 {
+		f.check(false, "warm", s.Warm, "for search.trials above 1: networks of other sizes cannot begin with the champion's parameters")
+	}
 	f.check(s.Hidden >= 1 && s.Hidden <= 1024, "hidden", s.Hidden, "between 1 and 1024")
 	f.check(s.Layers >= 1 && s.Layers <= 8, "layers", s.Layers, "between 1 and 8")
 	f.check(s.Validation > 0 && s.Validation < 1, "validation", s.Validation, "between 0 and 1")

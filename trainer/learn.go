@@ -44,7 +44,20 @@ func Learn(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 }
 
 func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, w Watcher) (*Lesson, error) {
+	lessons, err := studies(ctx, src, p, memory, run, o, nil, w)
+	if err != nil {
+		return nil, err
+	}
+	return lessons[0], nil
+}
+
+// studies makes the models that a pipeline's section asks for, of one data set, the best on its validation part first. champion may be nil.
+func studies(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, champion *model.Model, w Watcher) ([]*Lesson, error) {
 	began, spent := time.Now(), cpuTime()
+	warm, cold := warmth(&p.Spec, champion)
+	if warm != nil {
+		o.scale = champion.Recipe.Scale
+	}
 	d, err := collect(ctx, src, p, memory, o)
 	if err != nil {
 		return nil, err
@@ -54,22 +67,101 @@ func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 			return nil, err
 		}
 	}
-	s := &p.Spec
-	net := fit.Network{Length: d.recipe.Length, Width: d.recipe.Width(), Hidden: s.Hidden, Layers: s.Layers, Forecast: s.Task == model.Anomaly}
-	trained, err := fit.Train(ctx, net, s.fit(), &d.train, &d.val, w.Epoch)
+	found, told, err := search(ctx, &p.Spec, d, warm, w.Epoch)
 	if err != nil {
 		return nil, err
 	}
-	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Recipe: d.recipe, Unit: s.Unit, Network: fmt.Sprintf("%s %dx%d", s.Network, s.Layers, s.Hidden),
-		Metrics: map[string]float64{"epoch": float64(trained.Epoch), "epochs": float64(trained.Epochs), "validation_loss": trained.ValLoss},
+	var lessons []*Lesson
+	for _, t := range found {
+		l, err := t.lesson(p, d, run, o, began, spent)
+		if err != nil {
+			return nil, err
+		}
+		l.Summary += told + cold
+		lessons = append(lessons, l)
+	}
+	return lessons, nil
+}
+
+// warmth returns the parameters to begin with; why says why there are none though they are asked for.
+func warmth(s *Spec, champion *model.Model) (start []float32, why string) {
+	if !s.Warm || champion == nil {
+		return nil, ""
+	}
+	var err error
+	length, width := champion.Recipe.Length, champion.Recipe.Width()
+	switch {
+	case len(champion.Recipe.Scale) == 0:
+		err = fmt.Errorf("it does not say how its channels are scaled")
+	case s.Network == Autoencoder:
+		start, err = s.autoencoder(length, width).Start(champion.ONNX)
+	default:
+		start, err = s.recurrent(length, width).Start(champion.ONNX)
+	}
+	if err != nil {
+		return nil, fmt.Sprintf("; from scratch, since the champion gives no start: %v", err)
+	}
+	return start, ""
+}
+
+// Autoencoder is Spec.Network of one.
+const Autoencoder = "autoencoder"
+
+func (s *Spec) recurrent(length, width int) fit.Network {
+	return fit.Network{Kind: s.Network, Length: length, Width: width, Hidden: s.Hidden, Layers: s.Layers, Forecast: s.Task == model.Anomaly}
+}
+
+func (s *Spec) autoencoder(length, width int) fit.Autoencoder {
+	return fit.Autoencoder{Length: length, Width: width, Hidden: s.Hidden, Code: max(s.Hidden/4, 1)}
+}
+
+// trial is one network that was trained, with the settings that it was trained by.
+type trial struct {
+	spec Spec
+	net  *fit.Trained            // of recurrent layers
+	auto *fit.TrainedAutoencoder // instead
+	fit.Outcome
+}
+
+// train trains a network by settings.
+func (s *Spec) train(ctx context.Context, d *dataset, start []float32, progress func(fit.Progress)) (*trial, error) {
+	t := &trial{spec: *s}
+	c := s.fit()
+	c.Start = start
+	var err error
+	if s.Network == Autoencoder {
+		if t.auto, err = fit.TrainAutoencoder(ctx, s.autoencoder(d.recipe.Length, d.recipe.Width()), c, &d.train, &d.val, progress); err == nil {
+			t.Outcome = t.auto.Outcome
+		}
+		return t, err
+	}
+	if t.net, err = fit.Train(ctx, s.recurrent(d.recipe.Length, d.recipe.Width()), c, &d.train, &d.val, progress); err == nil {
+		t.Outcome = t.net.Outcome
+	}
+	return t, err
+}
+
+// shape names a network's form for people.
+func (s *Spec) shape() string {
+	if s.Network == Autoencoder {
+		return fmt.Sprintf("%s %d-%d", s.Network, s.Hidden, max(s.Hidden/4, 1))
+	}
+	return fmt.Sprintf("%s %dx%d", s.Network, s.Layers, s.Hidden)
+}
+
+// lesson calibrates a trained network and seals it.
+func (t *trial) lesson(p *Pipeline, d *dataset, run string, o order, began time.Time, spent time.Duration) (*Lesson, error) {
+	s := &t.spec
+	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Recipe: d.recipe, Unit: s.Unit, Network: s.shape(),
+		Metrics: map[string]float64{"epoch": float64(t.Epoch), "epochs": float64(t.Epochs), "validation_loss": t.ValLoss},
 		Lineage: model.Lineage{Run: run, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed,
 			Offsets: d.spans, Code: code(), Trained: time.Now().UTC()}}
-	file, summary, err := finish(d, s, trained, &meta)
+	file, summary, err := t.finish(d, &meta)
 	if err != nil {
 		return nil, err
 	}
-	if trained.Fallback != nil {
-		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", trained.Fallback)
+	if t.Fallback != nil {
+		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", t.Fallback)
 	}
 	if file, err = refer(p, d, o.again, file); err != nil {
 		return nil, err
@@ -79,25 +171,49 @@ func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 	if err != nil {
 		return nil, err
 	}
-	return &Lesson{Model: m, Loss: trained.ValLoss, Summary: summary}, nil
+	return &Lesson{Model: m, Loss: t.ValLoss, Summary: summary}, nil
 }
 
 // finish calibrates a trained network on the validation part and writes its scoring graph.
-func finish(d *dataset, s *Spec, trained *fit.Trained, meta *model.Meta) (file []byte, summary string, err error) {
-	said, err := trained.Predict(&d.val)
+func (t *trial) finish(d *dataset, meta *model.Meta) (file []byte, summary string, err error) {
+	if t.auto != nil {
+		return finishAutoencoder(d, t.auto, meta)
+	}
+	said, err := t.net.Predict(&d.val)
 	if err != nil {
 		return nil, "", err
 	}
-	if s.Task == model.RemainingLife {
-		file, summary = finishLife(d, s, trained, said, meta)
+	if t.spec.Task == model.RemainingLife {
+		file, summary = finishLife(d, &t.spec, t.net, said, meta)
 		return file, summary, nil
 	}
-	before, err := trained.Predict(&d.train)
+	before, err := t.net.Predict(&d.train)
 	if err != nil {
 		return nil, "", err
 	}
-	file, summary = finishAnomaly(d, trained, before, said, meta)
+	file, summary = finishAnomaly(d, t.net, before, said, meta)
 	return file, summary, nil
+}
+
+func finishAutoencoder(d *dataset, t *fit.TrainedAutoencoder, meta *model.Meta) ([]byte, string, error) {
+	before, err := t.Errors(&d.train)
+	if err != nil {
+		return nil, "", err
+	}
+	said, err := t.Errors(&d.val)
+	if err != nil {
+		return nil, "", err
+	}
+	s := fit.Surprise{Steep: alarmSteep}
+	s.Center, s.Spread = fit.Robust(before)
+	s.Spread = math.Max(s.Spread, 1e-3)
+	for i, e := range said {
+		said[i] = math.Max((e-s.Center)/s.Spread, 0)
+	}
+	s.Half = math.Max(alarmMargin*fit.Quantile(said, alarmQuantile), 1)
+	rmse := math.Sqrt(t.ValLoss)
+	meta.Metrics["validation_rmse"], meta.Metrics["half_risk_value"] = rmse, s.Half
+	return t.Anomaly(s), fmt.Sprintf("windows are read back to within %.3g of their signals' deviation; risk 0.5 at %.1f sd", rmse, s.Half), nil
 }
 
 func finishLife(d *dataset, s *Spec, trained *fit.Trained, said []float32, meta *model.Meta) ([]byte, string) {

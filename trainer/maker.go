@@ -42,11 +42,14 @@ type Local struct {
 func (l *Local) Make(ctx context.Context, j Job) ([]*Lesson, error) {
 	for i := range l.Pipelines {
 		if p := &l.Pipelines[i]; p.Name == j.Pipeline {
-			lesson, err := study(ctx, l.Source, p, l.Memory, j.ID, order{again: j.Champion != "", since: j.Since}, j.Watch)
-			if err != nil {
-				return nil, err
+			var champion *model.Model
+			if p.Spec.Warm && l.Get != nil && j.Champion != "" {
+				var err error
+				if champion, err = l.Get(p.Name, j.Champion); err != nil {
+					return nil, fmt.Errorf("train %s: the champion, to begin with: %w", p.Name, err)
+				}
 			}
-			return []*Lesson{lesson}, nil
+			return studies(ctx, l.Source, p, l.Memory, j.ID, order{again: j.Champion != "", since: j.Since}, champion, j.Watch)
 		}
 	}
 	return nil, fmt.Errorf("train %s: no pipeline of that name has a model section", j.Pipeline)

@@ -120,8 +120,16 @@ func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out f
 	for _, p := range pipelines {
 		t.pipelines = append(t.pipelines, &student{Pipeline: p, wake: make(chan struct{}, 1), settled: map[string]bool{}})
 	}
-	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory}
+	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory, Get: t.champion}
 	return t
+}
+
+// champion finds the live version, as long as it is.
+func (t *Trainer) champion(pipeline, version string) (*model.Model, error) {
+	if m := t.registry.Live(pipeline); m != nil && m.Version == version {
+		return m, nil
+	}
+	return nil, fmt.Errorf("%s is the champion no more", version)
 }
 
 // MakeBy has challengers made by another than Local. Before Run.

@@ -22,7 +22,7 @@ import (
 
 // Config says what is looked at and how closely.
 type Config struct {
-	// Scenarios beside "all"; nil takes DefaultScenarios of the data.
+	// Scenarios beside "all"; none takes DefaultScenarios of the data.
 	Scenarios []Scenario
 	// Level is that of the intervals, Draws how often the bootstrap draws for them, Seed starts its lots and those of the perturbations.
 	Level float64
@@ -220,7 +220,7 @@ func Run(ctx context.Context, c Config, contenders []*model.Model, data Data) (T
 			return t, fmt.Errorf("evaluate models of %s: %s is named twice", data.Pipeline, m.Version)
 		}
 	}
-	if c.Scenarios == nil {
+	if len(c.Scenarios) == 0 {
 		c.Scenarios = DefaultScenarios(&data)
 	}
 	var err error

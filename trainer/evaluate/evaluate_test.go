@@ -242,7 +242,7 @@ func TestPerturbed(t *testing.T) {
 func TestWindowsAreBounded(t *testing.T) {
 	c := quick()
 	c.Windows = 100
-	c.Scenarios = []Scenario{}
+	c.Scenarios = []Scenario{{Name: "golden", Golden: true}}
 	table := mustRun(t, c, lives(10, 40), says(t, 1, 0), says(t, 1, 1))
 	if n := table.Scenarios[0].Windows; n > 100 || n < 80 {
 		t.Errorf("%d windows of at most 100", n)

@@ -27,6 +27,8 @@ type Config struct {
 	// depends on the number, not on the timing.
 	Shards int
 	Seed   uint64
+	// Start holds the parameters to begin with, as Start of a network reads them from a model; nil draws them.
+	Start []float32
 	// Provider is where the steps run, the CPU if it is empty; Device and DeviceMemory (bytes, 0 for no bound) are for CUDA. Where CUDA does not work the CPU is used,
 	// and Trained.Fallback says why.
 	Provider     ort.Provider

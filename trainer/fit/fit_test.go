@@ -121,9 +121,10 @@ func TestShardsAddUp(t *testing.T) {
 }
 
 func TestExportEqualsNetwork(t *testing.T) {
-	for _, forecast := range []bool{false, true} {
+	for i := range 4 {
 		net, c := small()
-		net.Forecast = forecast
+		forecast := i%2 == 1
+		net.Forecast, net.Kind = forecast, []string{GRU, LSTM}[i/2]
 		c.Epochs = 2
 		got := train(t, net, c)
 		set := waves(70, net.Length, net.Width, 9)

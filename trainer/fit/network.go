@@ -35,11 +35,18 @@ func sizeOf(n network) int {
 	return total
 }
 
-// Network is the shape of a recurrent network: layers of gated recurrent units over a window, and a linear layer on the last state that gives one number.
+// The kinds of recurrent layers; an empty one is GRU.
+const (
+	GRU  = "gru"
+	LSTM = "lstm"
+)
+
+// Network is the shape of a recurrent network: layers of gated recurrent units, or of long short-term memory, over a window, and a linear layer on the last state that gives one number.
 type Network struct {
-	Length int // slots of a window
-	Width  int // channels
-	Hidden int // units a layer
+	Kind   string // GRU or LSTM
+	Length int    // slots of a window
+	Width  int    // channels
+	Hidden int    // units a layer
 	Layers int
 	// Forecast makes the network predict the window's last value of channel 0 from the slots before: it reads all but the last slot and gives the
 	// change from the last value it read.
@@ -51,7 +58,11 @@ func (n Network) shapes() [][]int {
 	var s [][]int
 	width := n.Width
 	for range n.Layers {
-		s = append(s, graph.GRUShapes(width, n.Hidden)...)
+		if n.Kind == LSTM {
+			s = append(s, graph.LSTMShapes(width, n.Hidden)...)
+		} else {
+			s = append(s, graph.GRUShapes(width, n.Hidden)...)
+		}
 		width = n.Hidden
 	}
 	return append(s, []int{1, n.Hidden}, []int{1})
@@ -100,7 +111,11 @@ func (n Network) predict(g *graph.Graph, window *graph.Value, params, masks []*g
 	x := g.Transpose(window, 1, 0, 2)
 	for i := range n.Layers {
 		p := params[3*i : 3*i+3]
-		all, last := g.GRU(x, p[0], p[1], p[2])
+		layer := g.GRU
+		if n.Kind == LSTM {
+			layer = g.LSTM
+		}
+		all, last := layer(x, p[0], p[1], p[2])
 		x = all
 		if i == n.Layers-1 {
 			x = last

@@ -63,7 +63,14 @@ func Train(ctx context.Context, net Network, c Config, train, val *Set, progress
 // run is the loop that all networks share.
 func run(ctx context.Context, net network, c Config, train, val lessons, progress func(Progress)) (*Outcome, error) {
 	rng := rand.New(rand.NewPCG(c.Seed, 0x616e646f6e)) //nolint:gosec // a seed, not a secret
-	step, err := newStepper(net, c, net.start(rng))
+	start := net.start(rng)
+	if c.Start != nil {
+		if len(c.Start) != len(start) {
+			return nil, fmt.Errorf("start: %d parameters are not the %d of the network", len(c.Start), len(start))
+		}
+		start = c.Start
+	}
+	step, err := newStepper(net, c, start)
 	if err != nil {
 		return nil, err
 	}
