@@ -41,7 +41,7 @@ func alertJournal(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	topic := cfg.Topics.Alerts
 	var err error
 	if bus != nil {
-		err = bus.EnsureTopics(ctx, broker.Topic{Name: topic, Partitions: 1, Bytes: alertBytes, Retention: -1})
+		err = bus.EnsureTopics(ctx, broker.Topic{Name: topic, Partitions: 1, Bytes: cfg.keep(topic, alertBytes), Retention: -1})
 	} else if at.CreateTopics {
 		err = ingest.EnsureTopics(ctx, at, []ingest.Topic{{Name: topic, Partitions: 1, Compact: true}}, log)
 	}

@@ -33,6 +33,7 @@ import (
 	"andon/sinks/clickhouse"
 	"andon/sinks/evidence"
 	"andon/sinks/kafka"
+	"andon/sinks/kafka/uplink"
 	"andon/trainer"
 	"andon/trainer/truth"
 )
@@ -46,8 +47,10 @@ type Config struct {
 	Log       Log    `yaml:"log"`
 
 	// Kafka is where records come from; without brokers the embedded one is started.
-	Kafka      ingest.Config     `yaml:"kafka"`
-	Broker     broker.Config     `yaml:"broker"`
+	Kafka  ingest.Config `yaml:"kafka"`
+	Broker broker.Config `yaml:"broker"`
+	// Uplink is the central cluster that results go up to; without brokers there is none.
+	Uplink     uplink.Config     `yaml:"uplink"`
 	ClickHouse clickhouse.Config `yaml:"clickhouse"`
 	Flush      processors.Flush  `yaml:"flush"`
 	// Snapshot says when a partition's state is kept whole.
@@ -191,6 +194,7 @@ func defaultConfig() Config {
 		Log:          Log{Level: slog.LevelInfo, Format: "text"},
 		Kafka:        ingest.Default(),
 		Broker:       broker.Default(),
+		Uplink:       uplink.Default(),
 		ClickHouse:   clickhouse.Default(),
 		Flush:        processors.Default().Flush,
 		Snapshot:     processors.Default().Snapshot,
@@ -261,6 +265,7 @@ func (c *Config) Validate() error {
 		b.Dir = "set later"
 		section("broker", b.Validate())
 	}
+	section("uplink", c.Uplink.Validate())
 	section("clickhouse", c.ClickHouse.Validate())
 	line := processors.Default()
 	line.Flush = c.Flush

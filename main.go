@@ -30,6 +30,7 @@ type commands struct {
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"List and show dead letters, and send them again."`
 	Alerts  alertsCommand  `cmd:"" help:"List alerts, acknowledge, snooze and resolve them, and test the receivers."`
+	Uplink  uplinkCommand  `cmd:"" help:"Show what goes up to a central cluster."`
 	Config  configCommand  `cmd:"" help:"Check or print the configuration."`
 	Doctor  doctorCommand  `cmd:"" help:"Look for what would keep the appliance from running, and say what to do."`
 	Version versionCommand `cmd:"" help:"Print the version."`

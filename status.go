@@ -28,6 +28,7 @@ type statusBoard struct {
 	at       map[string]string
 	teacher  *trainer.Trainer
 	devices  func() []console.Device
+	uplink   func() *console.Uplink
 }
 
 // teach is told of the trainer once there is one.
@@ -42,6 +43,24 @@ func (s *statusBoard) watch(devices func() []console.Device) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.devices = devices
+}
+
+// lift is told who knows the uplink.
+func (s *statusBoard) lift(uplink func() *console.Uplink) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uplink = uplink
+}
+
+// lifted returns how the uplink is, nil while that is not known.
+func (s *statusBoard) lifted() *console.Uplink {
+	s.mu.Lock()
+	f := s.uplink
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f()
 }
 
 // train asks for a run of a pipeline.
@@ -126,6 +145,10 @@ func (s *statusBoard) status() console.Status {
 	st := console.Status{Version: version, Started: s.started, Demo: s.demo, Addresses: s.at, Components: append([]console.Component(nil), s.parts...)}
 	if s.devices != nil {
 		st.Devices = s.devices()
+	}
+	if s.uplink != nil {
+		st.Uplink = s.uplink()
+		st.Uplink.Routes = nil
 	}
 	for i := range s.cfg.Pipelines {
 		p := &s.cfg.Pipelines[i]

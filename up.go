@@ -118,7 +118,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	var again pending
 	exams := newExaminer(cfg, desk)
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
-		Store: queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
+		Uplink: cfg.lifted(status),
+		Store:  queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
 		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes), Alerts: alertDesk{bell},
 		Evaluations: exams,
 	}, room("console"))
@@ -237,6 +238,14 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	if err != nil {
 		return environment(err)
 	}
+	upward, err := newUplink(cfg, intakeAt, bus, keptFrame(frames), bell.Raise, room("uplink"), metrics) // what tells it to a central cluster
+	if err != nil {
+		return err
+	}
+	if upward != nil {
+		undo.add(upward.Close)
+		status.lift(uplinkView(upward))
+	}
 	screen.Frames(keptFrames{frames}, cfg.eyes(), labelsOf(models))
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
 	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
@@ -273,6 +282,9 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(1, "models", register.Run)
 	team.run(1, "evidence", frames.Run)
 	team.run(1, "journal", journal.Run)
+	if upward != nil {
+		team.run(1, "uplink", upward.Run)
+	}
 	if devices != nil {
 		team.run(1, "devices", devices.Run)
 	}

@@ -25,6 +25,7 @@ type verifyCommand struct {
 	Wait      time.Duration     `help:"How long a block that is being stored may take." default:"15s"`
 	List      int               `help:"Gaps and doubles to name for each partition." default:"10"`
 	JSON      bool              `name:"json" help:"Print the findings as JSON."`
+	Uplink    bool              `help:"Prove instead that what went up to the central cluster is there once, in order and without gaps; needs the appliance's --config."`
 	Pipelines []string          `arg:"" optional:"" name:"pipeline" help:"The pipelines to prove; without one, all."`
 }
 
@@ -32,10 +33,14 @@ type verifyCommand struct {
 func (verifyCommand) Help() string {
 	return `Proves from what ClickHouse holds that each input offset of a pipeline was handled exactly once: that it is a reading (ok, duplicate or filtered), a frame, a label
 or a dead letter, one of them, and once; and that no score and no window of features is there twice. With --kafka it also proves that nothing that the group has committed is missing, and
-tells offsets that hold no record, such as a transaction's marker, from lost ones. The line may be running. Ends with 1 at the first gap or double.`
+tells offsets that hold no record, such as a transaction's marker, from lost ones. The line may be running. Ends with 1 at the first gap or double.
+With --uplink it compares instead what the central cluster holds of this site with the local log: each record once, each key in its order, none missing below the position.`
 }
 
 func (c *verifyCommand) Run(t *talk) error {
+	if c.Uplink {
+		return c.uplink(t)
+	}
 	url, err := findAppliance(c.Data, c.URL)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ func (c *Config) settle() {
 			c.Pipelines[i].Delivery = atLeastOnce
 		}
 	}
+	c.settleUplink()
 }
 
 // openStore connects to ClickHouse, embedded (server) or by DSN, and brings the schema up to date.
@@ -105,7 +106,7 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	if bus != nil {
 		var list []broker.Topic
 		for _, t := range all {
-			list = append(list, broker.Topic{Name: t.name, Partitions: t.partitions, Bytes: t.bytes})
+			list = append(list, broker.Topic{Name: t.name, Partitions: t.partitions, Bytes: cfg.keep(t.name, t.bytes)})
 		}
 		return bus.EnsureTopics(ctx, list...)
 	}

@@ -16,6 +16,7 @@ type route struct {
 func (c *Console) routes() []route {
 	return []route{
 		{"GET", "/api/v1/status", c.getStatus},
+		{"GET", "/api/v1/uplink", c.getUplink},
 		{"GET", "/api/v1/pipelines", c.getPipelines},
 		{"GET", "/api/v1/line", c.getLine},
 		{"GET", "/api/v1/fleet", c.getFleet},

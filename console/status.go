@@ -22,6 +22,8 @@ type Deps struct {
 	Metrics prometheus.Gatherer
 	// Register takes the console's own metrics.
 	Register prometheus.Registerer
+	// Uplink tells how records get to a central cluster, nil while that is not known. Nil where there is none.
+	Uplink func() *Uplink
 	// Status is called once a second and must not block.
 	Status func() Status
 	// Train asks for a training run of a pipeline and returns at once; the error tells why there will be none. Nil where nothing trains here.
@@ -50,6 +52,8 @@ type Status struct {
 	Pipelines  []Pipeline        `json:"pipelines"`
 	// Devices are the accelerators of this machine; none where there are none.
 	Devices []Device `json:"devices,omitempty"`
+	// Uplink is how records get to a central cluster, without its routes; absent where there is none.
+	Uplink *Uplink `json:"uplink,omitempty"`
 }
 
 // Device is one accelerator as it was last seen. A number that it does not tell is -1.

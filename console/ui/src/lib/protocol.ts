@@ -33,6 +33,18 @@ export interface Device {
   fault?: string;
 }
 
+/** How records get to a central cluster. */
+export interface Uplink {
+  site: string;
+  brokers: string;
+  state: 'starting' | 'up' | 'away' | 'refused';
+  since: string;
+  error?: string;
+  waiting: number;
+  lost: number;
+  records: number;
+}
+
 export interface Status {
   version: string;
   started: string;
@@ -42,6 +54,7 @@ export interface Status {
   components: Component[];
   pipelines: Pipeline[];
   devices?: Device[];
+  uplink?: Uplink;
   risk_watch: number;
   risk_critical: number;
   dead_letters?: Record<string, Record<string, number>>;

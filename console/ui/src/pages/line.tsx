@@ -12,6 +12,7 @@ import { latest, past, pipelines, status, ticks, times, worst, worstPast } from 
 import { now } from '../state/feed.ts';
 import { progress, remaining, runState, running, runs } from '../state/training.ts';
 import { Devices } from '../parts/devices.tsx';
+import { Uplink } from '../parts/uplink.tsx';
 import { Chart, type Draw, type Line } from '../parts/chart.tsx';
 import { Icon } from '../parts/icons.tsx';
 import { RiskBar } from '../parts/risk.tsx';
@@ -89,6 +90,7 @@ export function LinePage() {
         </div>
       </section>
       <Devices list={s.devices ?? []} />
+      <Uplink view={s.uplink} />
       <section class="charts lower">
         <Course title="Scores/s" lines={s.pipelines.map((p, i) => ({ name: p.name, color: lineColors[i % lineColors.length]! }))}
           columns={() => s.pipelines.map((p) => past(p.name, 'scores'))} />
