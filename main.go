@@ -28,6 +28,7 @@ type commands struct {
 	Model   modelCommand   `cmd:"" help:"The registry: push, pull, list, show, compare, promote and roll back models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
+	Label   labelCommand   `cmd:"" help:"Tell what happened: failures, anomalies, classes of frames, and what the model has missed."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"List and show dead letters, and send them again."`
 	Alerts  alertsCommand  `cmd:"" help:"List alerts, acknowledge, snooze and resolve them, and test the receivers."`
 	Uplink  uplinkCommand  `cmd:"" help:"Show what goes up to a central cluster."`

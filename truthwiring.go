@@ -20,8 +20,6 @@ type Truth struct {
 	MatureAfter time.Duration `yaml:"mature_after"`
 	// Horizon is how many grid steps before an anomaly a warning is right; of a remaining life the model's own counts.
 	Horizon int `yaml:"horizon"`
-	// MissedTrains starts a training run when somebody marks what the model has missed.
-	MissedTrains bool `yaml:"missed_trains"`
 }
 
 // truthFaults reports what is wrong with what a pipeline says of its truth.
@@ -42,9 +40,6 @@ func (p *Pipeline) truthFaults() error {
 	}
 	if life && p.Truth.MatureAfter > 0 {
 		errs = append(errs, errors.New("mature_after: a remaining life is settled by failures and the horizon: take it out"))
-	}
-	if p.Truth.MissedTrains && p.Model == nil {
-		errs = append(errs, errors.New("missed_trains: the pipeline has no model section to train by"))
 	}
 	if after := time.Duration(p.Truth.Horizon) * p.recipe().Grid; p.Truth.MatureAfter > 0 && p.Truth.MatureAfter < after {
 		errs = append(errs, fmt.Errorf("mature_after: %v is less than the horizon, %v", p.Truth.MatureAfter, after))

@@ -116,11 +116,13 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	desk := newModelDesk(cfg, room("models"), metrics)
 	bell := alerts.New(cfg.Alerts, room("alerts"), metrics) // what calls people; it may be rung from here on
 	var again pending
+	var labels pendingLabels
 	exams := newExaminer(cfg, desk)
 	screen := console.New(cfg.Console, console.Deps{ // what people see; its port first, for it is the one that is taken most often
 		Uplink: cfg.lifted(status),
 		Store:  queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
 		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes), Alerts: alertDesk{bell},
+		Label:       labels.tell,
 		Evaluations: exams,
 	}, room("console"))
 	page, err := screen.Listen()
@@ -216,6 +218,8 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(resender.Close)
 	again.Store(newReplayer(store, resender, cfg.Topics, room("replay")))
+
+	labels.to.Store(&labeller{topic: cfg.Topics.Labels, pipelines: cfg.pipelineNames(), place: publisher.Place})
 
 	_, _, most := cfg.stateTopic()
 	vault, err := publisher.Vault(cfg.Topics.State, most, room("kafka")) // what keeps the line's state

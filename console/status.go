@@ -33,6 +33,8 @@ type Deps struct {
 	// Models is the registry; nil where there is none. A pushed file may have ModelBytes.
 	Models     Models
 	ModelBytes int64
+	// Label tells labels to the log and returns where they are, topic/partition@offset; ErrAsk says which of them cannot be told, and then none is. Nil where none can be.
+	Label func(ctx context.Context, labels []Label) ([]string, error)
 	// Alerts is the desk of alerts; nil where there is none.
 	Alerts Alerts
 	// Evaluations puts models side by side; nil where there are none.

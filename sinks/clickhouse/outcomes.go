@@ -239,13 +239,13 @@ func (s *Store) ToldLabels(ctx context.Context, since int64) (labels []event.Lab
 	if err := s.owner.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM labels WHERE _stored > fromUnixTimestamp64Milli(%d, 'UTC')", since/1e6)).Scan(&n); err != nil || n == 0 {
 		return nil, since, explain(err)
 	}
-	err = s.scan(ctx, fmt.Sprintf(`SELECT pipeline, asset, time, longest, label, told, _topic, _partition, _offset, _stored FROM
+	err = s.scan(ctx, fmt.Sprintf(`SELECT pipeline, asset, time, longest, label, withdrawn, told, _topic, _partition, _offset, _stored FROM
 		(SELECT *, max(until) OVER (PARTITION BY pipeline, asset, time) AS longest FROM label_places
 			WHERE (pipeline, asset, time) IN (SELECT pipeline, asset, time FROM label_places WHERE _stored > fromUnixTimestamp64Milli(%[1]d, 'UTC')))
 		WHERE _stored > fromUnixTimestamp64Milli(%[1]d, 'UTC') ORDER BY _stored, _topic, _partition, _offset`, since/1e6), func(rows driver.Rows) error {
 		var l event.Label
 		var at, until, told, stored time.Time
-		err := rows.Scan(&l.Pipeline, &l.Asset, &at, &until, &l.Kind, &told, &l.Topic, &l.Partition, &l.Offset, &stored)
+		err := rows.Scan(&l.Pipeline, &l.Asset, &at, &until, &l.Kind, &l.Withdrawn, &told, &l.Topic, &l.Partition, &l.Offset, &stored)
 		l.Time, l.Until, l.Told = at.UnixNano(), until.UnixNano(), told.UnixNano()
 		labels, newest = append(labels, l), max(newest, stored.UnixNano())
 		return err
