@@ -107,6 +107,8 @@ type Topics struct {
 	Drift string `yaml:"drift"`
 	// Alerts is of the state of each alert, which all replicas follow; on a cluster it has one partition and must be compacted.
 	Alerts string `yaml:"alerts"`
+	// Trainings is of what the loop decides, as CloudEvents.
+	Trainings string `yaml:"trainings"`
 }
 
 // Transactions are those of pipelines that are delivered exactly once.
@@ -208,7 +210,7 @@ func defaultConfig() Config {
 		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
-			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift"},
+			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift", Trainings: "andon.trainings"},
 	}
 }
 
@@ -285,6 +287,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Topics.Drift == "" {
 		errs = append(errs, errors.New("topics.drift: name a topic: what the lines count goes by it to the panel; drift.enabled: false watches nothing"))
+	}
+	if c.Topics.Trainings == "" {
+		errs = append(errs, errors.New("topics.trainings: name a topic: what is decided about models is told there"))
 	}
 	section("models", c.Models.Limits.Validate())
 	section("models.s3", c.Models.S3.Validate())

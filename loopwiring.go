@@ -3,25 +3,33 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/event"
+	"andon/ingest"
+	"andon/ingest/broker"
 	"andon/model"
 	"andon/sinks/clickhouse"
+	"andon/sinks/kafka"
 	"andon/trainer"
+	"andon/trainer/truth"
 )
 
 // leadLoop gives the trainer what it leads campaigns with. tell is handed every decision; owner tells whether this replica leads.
-func leadLoop(teacher *trainer.Trainer, cfg *Config, store *clickhouse.Store, models *model.Registry, desk *modelDesk, metrics prometheus.Gatherer, owner func() bool, tell func(event.Decision)) {
+func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.Registry, desk *modelDesk, metrics prometheus.Gatherer, owner func() bool, tell func(event.Decision)) {
 	teacher.Lead(trainer.Means{
 		Aliases: models,
 		Log:     store,
 		Tell:    tell,
 		Try:     desk.try,
 		Owner:   owner,
+		Mature: func(ctx context.Context, pipeline string, versions []string, since int64) ([]event.Outcome, int64, error) {
+			return truth.Mature(ctx, store, pipeline, versions, since)
+		},
 		Service: func(ctx context.Context, pipeline, version string, since time.Time) (trainer.Service, error) {
 			v, err := store.Service(ctx, pipeline, version, since)
 			return trainer.Service{Windows: int(v.Windows), Assets: int(v.Assets), Compute: v.Compute, Latency: v.Latency, Distance: v.Distance}, err //nolint:gosec // counts
@@ -37,6 +45,26 @@ func leadLoop(teacher *trainer.Trainer, cfg *Config, store *clickhouse.Store, mo
 		Failures: func(pipeline string) float64 { return failures(metrics, pipeline) },
 	})
 	models.OnChange(teacher.Moved)
+}
+
+// loopLead tells one replica of several that it leads the campaigns: the one to which a consumer group gives the topic of models. The embedded broker has one replica.
+func loopLead(bus *broker.Broker, publisher *kafka.Publisher, cfg *Config, at ingest.Config, log *slog.Logger) func(ctx context.Context, turn func(leads bool)) error {
+	if bus != nil {
+		return nil
+	}
+	return publisher.Lead(cfg.Topics.Models, "andon.loop", at.InstanceID, log)
+}
+
+// labelledTo hands labels that are stored on, and tells the trainer of defects that somebody marked.
+func labelledTo(next func([]event.Label), teacher *trainer.Trainer) func([]event.Label) {
+	return func(all []event.Label) {
+		next(all)
+		for i := range all {
+			if all[i].Kind == event.KindMissed && !all[i].Withdrawn {
+				teacher.Missed(all[i])
+			}
+		}
+	}
 }
 
 // failures reads how many calls of the scorer have failed for a pipeline.

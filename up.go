@@ -115,6 +115,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	var ready atomic.Pointer[clickhouse.Store]
 	desk := newModelDesk(cfg, room("models"), metrics)
 	bell := alerts.New(cfg.Alerts, room("alerts"), metrics) // what calls people; it may be rung from here on
+	loop := newLoopDesk(room("loop"))                       // how people see and steer what brings models to the fleet
 	var again pending
 	var labels pendingLabels
 	exams := newExaminer(cfg, desk)
@@ -123,6 +124,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		Store:  queries{&ready}, Metrics: metrics, Register: metrics, Status: status.status, Ready: status.ready, Train: status.train, Replay: again.replay,
 		Models: desk, ModelBytes: int64(cfg.Models.MaxBytes), Alerts: alertDesk{bell},
 		Label:       labels.tell,
+		Loop:        loop,
 		Evaluations: exams,
 	}, room("console"))
 	page, err := screen.Listen()
@@ -233,10 +235,20 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		status.training(t)
 		tellTraining(tell, t)
 	}, room("trainer"), metrics)
-	leadLoop(teacher, cfg, store, models, desk, metrics, nil, func(d event.Decision) { tellDecision(tell, d) }) // what gets it to the fleet, or not
+	loop.open(loopMeans{teacher, store, publisher, cfg.Topics.Trainings, loopLead(bus, publisher, cfg, intakeAt, room("loop"))})
+	leadLoop(teacher, store, models, desk, metrics, loop.leads.Load, func(d event.Decision) { // what gets it to the fleet, or not
+		loop.tell(d)
+		if a, ok := alertOfDecision(d); ok {
+			bell.Raise(a)
+		}
+		tellDecision(tell, d)
+	})
 	status.teach(teacher)
 	status.set("trainer", true, "")
-	honest := newTruth(cfg, models, store, func(a event.Alarm) { bell.Raise(alertOf(a)) }, room("truth"), metrics) // what says who was right
+	alarms := &alarms{} // what has changed, for whoever acts on it
+	alarms.tell(func(a event.Alarm) { bell.Raise(alertOf(a)) })
+	alarms.tell(teacher.Notify)
+	honest := newTruth(cfg, models, store, alarms.raise, room("truth"), metrics) // what says who was right
 
 	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of them
 	if err != nil {
@@ -253,10 +265,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	screen.Frames(keptFrames{frames}, cfg.eyes(), labelsOf(models))
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
 	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
-	outlets := processors.Outlets{Sink: sink{store, see.labelled}, Publisher: publisher, Watch: watches{screen, see.machines}}
-	alarms := &alarms{} // what has changed, for whoever acts on it
-	alarms.tell(func(a event.Alarm) { bell.Raise(alertOf(a)) })
-	alarms.tell(teacher.Notify)
+	outlets := processors.Outlets{Sink: sink{store, labelledTo(see.labelled, teacher)}, Publisher: publisher, Watch: watches{screen, see.machines}}
 	panel := newPanel(cfg, store, shelf{Vault: vault}, alarms.raise, room("drift"), metrics)
 	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, panel, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
@@ -281,6 +290,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	team.run(0, "trainer", teacher.Run)
 	team.run(0, "truth", honest.Run)
+	team.run(1, "loop", loop.Run)
 	team.run(1, "alerts", bell.Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)

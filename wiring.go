@@ -95,6 +95,7 @@ func ensureTopics(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 	add(cfg.Topics.DeadLetter, 1, 128<<20)
 	add(cfg.Topics.Scores, 0, 0)
 	add(cfg.Topics.Drift, 1, 64<<20)
+	add(cfg.Topics.Trainings, 1, 16<<20)
 	for i := range cfg.Pipelines {
 		if p := &cfg.Pipelines[i]; p.readings().Publish {
 			add(cfg.readingsTopic(p), p.Partitions, 0)

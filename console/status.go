@@ -35,6 +35,8 @@ type Deps struct {
 	ModelBytes int64
 	// Label tells labels to the log and returns where they are, topic/partition@offset; ErrAsk says which of them cannot be told, and then none is. Nil where none can be.
 	Label func(ctx context.Context, labels []Label) ([]string, error)
+	// Loop is what brings models to the fleet; nil where there is none.
+	Loop Loop
 	// Alerts is the desk of alerts; nil where there is none.
 	Alerts Alerts
 	// Evaluations puts models side by side; nil where there are none.

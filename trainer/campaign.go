@@ -286,6 +286,9 @@ func (t *Trainer) resume(ctx context.Context, s *student) error {
 			s.cooling = time.Unix(0, d.Time)
 		}
 		last = d
+		if mv, ok := t.means.Aliases.Marker(s.Name, model.Challenger); ok && mv.To == d.Challenger && d.Time > mv.Time.UnixNano() {
+			s.brought = mv.Time
+		}
 	}
 	s.moved = t.lastMove(s)
 	if last == nil || over(last) {
@@ -365,7 +368,7 @@ func (t *Trainer) advance(ctx context.Context, s *student) {
 func (t *Trainer) clear(s *student, c *campaign, why string) {
 	for _, a := range []model.Alias{model.Canary, model.Shadow, model.Challenger} {
 		mv, ok := t.means.Aliases.Marker(s.Name, a)
-		if !ok || mv.To == "" || mv.Who != who || mv.To != c.Challenger && mv.To != c.Champion {
+		if !ok || mv.To == "" || mv.Who != who && a != model.Challenger || mv.To != c.Challenger && mv.To != c.Champion {
 			continue
 		}
 		if err := t.means.Aliases.Clear(s.Name, a, who, why); err != nil {

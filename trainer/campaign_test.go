@@ -117,12 +117,12 @@ func (p *plant) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- tr.Run(ctx) }()
-	p.tr, p.stop = tr, func() {
+	p.tr, p.stop = tr, sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			p.t.Error(err)
 		}
-	}
+	})
 }
 
 func (p *plant) WriteDecision(_ context.Context, d event.Decision) error {
@@ -484,9 +484,22 @@ func TestByHand(t *testing.T) {
 		after(3 * time.Second)
 		p.change(func() { p.failures = 10 })
 		after(3 * time.Second)
-		p.expect(n, "promote go", "rollback go")
+		n = p.expect(n, "promote go", "rollback go")
 		if !strings.Contains(p.last().Reason, "runs of the scorer have failed") {
 			t.Error(p.last().Reason)
+		}
+
+		// One that a person brings goes through the gate like any other, once.
+		if err := p.models.Move(context.Background(), "pumps", model.Challenger, young, "otto", "look again"); err != nil {
+			t.Fatal(err)
+		}
+		after(3 * time.Second)
+		n = p.expect(n, "trigger go", "gate no")
+		p.aliases("champion")
+		after(time.Minute)
+		p.expect(n)
+		if d := p.decisionOf("trigger"); d.Who != "otto" || !strings.Contains(d.Reason, "look again") {
+			t.Errorf("%+v", d)
 		}
 	})
 }
@@ -498,6 +511,7 @@ func TestRestart(t *testing.T) {
 		p := newPlant(t)
 		old := p.first()
 		p.fresh()
+		defer func() { p.stop() }()
 		again := func() {
 			p.stop()
 			after(time.Minute)
@@ -512,10 +526,11 @@ func TestRestart(t *testing.T) {
 		after(3 * time.Second)
 		again()
 		n = p.expect(n, "shadow go")
-		p.fail(60, old, young, .15)
+		p.fail(6, old, young, .15)
 		after(3 * time.Second)
 		again()
-		p.fail(90, old, young, .15)
+		p.expect(n)
+		p.fail(60, old, young, .15)
 		after(10 * time.Second)
 		n = p.expect(n, "canary go", "promote go")
 		again()
@@ -526,7 +541,6 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.run()
-		defer func() { p.stop() }()
 		after(3 * time.Second)
 		p.expect(n, "watch no", "promote go")
 		if p.alias(model.Shadow) != young {

@@ -199,6 +199,7 @@ func (t *Trainer) Moved(mv model.Move) {
 func (t *Trainer) hands(ctx context.Context, s *student) {
 	mv := t.lastMove(s)
 	if mv.To == "" || !mv.Time.After(s.moved.Time) {
+		t.brought(ctx, s)
 		return
 	}
 	s.moved = mv
@@ -238,6 +239,19 @@ func (t *Trainer) hands(ctx context.Context, s *student) {
 		return
 	}
 	t.metrics.campaign.WithLabelValues(s.Name).Set(1)
+}
+
+// brought looks whether a person has made a version the challenger: it goes through the gate and on like one that the loop has trained.
+func (t *Trainer) brought(ctx context.Context, s *student) {
+	mv, ok := t.means.Aliases.Marker(s.Name, model.Challenger)
+	live := t.registry.Live(s.Name)
+	if !ok || mv.To == "" || mv.Who == who || s.campaign != nil || live == nil || live.Version == mv.To || !mv.Time.After(s.brought) {
+		return
+	}
+	s.brought = mv.Time
+	t.start(ctx, s, Decision{Trigger: TriggerHand, Reason: fmt.Sprintf("%s brings challenger %s: %s", mv.Who, mv.To, mv.Why)}, live.Version, mv.Who)
+	s.campaign.Challenger = mv.To
+	s.campaign.enter(event.StageGate)
 }
 
 // Status is what is known of a pipeline's loop now.

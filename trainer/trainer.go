@@ -98,6 +98,7 @@ type student struct {
 	settled  map[string]bool // alarms that something was decided about
 	cooling  time.Time       // when the last campaign ended
 	moved    model.Move      // the champion's last move that was looked at
+	brought  time.Time       // when a person last made a version the challenger, as far as it was looked at
 	looked   time.Time       // when the line was last looked at
 	asking   time.Time       // when fresh labels were last counted
 	fresh    int

@@ -7,37 +7,44 @@ import (
 )
 
 // Sequence is a confidence sequence for the mean of bounded numbers: with a chance of at least 1-alpha the true mean is within [Low, High] at every moment at once, so that looking often, and
-// stopping when one likes, costs nothing (Waudby-Smith and Ramdas 2023, Estimating means of bounded random variables by betting, JRSS B 86: the predictable plug-in empirical Bernstein
-// sequence). The numbers may depend on the past, as long as each has the same mean given it.
+// stopping when one likes, costs nothing. Either bound alone is wrong with a chance of at most alpha/2. It is the hedged capital sequence of Waudby-Smith and Ramdas 2023 (Estimating means of bounded
+// random variables by betting, JRSS B 86, theorem 3): for every mean that might be true somebody bets that the numbers are higher, and somebody that they are lower, in a game that is fair if it is
+// true; a mean is ruled out when one of them has become too rich for that. Nothing is assumed of the numbers but their bounds, and that each has the same mean given those before it.
 //
-// For a canary a number is the champion's loss less the challenger's on one asset's windows of a period, both between 0 and 1: Low above 0 is proof that the challenger is better, High
-// below 0 that it is worse.
+// For a canary a number is the champion's loss less the challenger's on one asset's windows, both between 0 and 1: Low above 0 is proof that the challenger is better, High below 0 that it is worse.
 type Sequence struct {
 	s sequence
 }
+
+// points is how many means are held to the numbers, evenly from least to most, which are the first and the last. It is odd, so that the one in the middle, no difference, is among them.
+const points = 401
 
 type sequence struct {
 	Alpha float64 `json:"alpha"`
 	Least float64 `json:"least"`
 	Most  float64 `json:"most"`
 	N     int     `json:"n"`
-	// Sums of bets, of bets times numbers, of what they cost, of the numbers and of squared deviations, all of numbers moved to [0, 1].
-	Bets    float64 `json:"bets"`
-	Won     float64 `json:"won"`
-	Cost    float64 `json:"cost"`
+	// Sum and Squares are of the numbers and of squared deviations, of numbers moved to [0, 1].
 	Sum     float64 `json:"sum"`
 	Squares float64 `json:"squares"`
-	// The closest bounds so far: what was ruled out once stays so.
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
+	// Higher and Lower are the capitals of those who bet on higher and on lower numbers than each mean; they began with 1.
+	Higher [points]float64 `json:"higher"`
+	Lower  [points]float64 `json:"lower"`
+	// Low and High are the places of the outermost means that are not ruled out: what was ruled out once stays so.
+	Low  int `json:"low"`
+	High int `json:"high"`
 }
 
-// mostBet bounds a bet: a bet of 1 could lose all.
-const mostBet = 0.5
+// mostBet bounds a bet, as a share of the capital that the worst number would take.
+const mostBet = 0.9
 
 // NewSequence makes a sequence for numbers between least and most.
 func NewSequence(alpha, least, most float64) *Sequence {
-	return &Sequence{sequence{Alpha: alpha, Least: least, Most: most, Low: 0, High: 1}}
+	q := &Sequence{sequence{Alpha: alpha, Least: least, Most: most, High: points - 1}}
+	for i := range points {
+		q.s.Higher[i], q.s.Lower[i] = 1, 1
+	}
+	return q
 }
 
 // Add takes the next number; one outside of the bounds is an error and is not taken.
@@ -48,20 +55,30 @@ func (q *Sequence) Add(x float64) error {
 	}
 	x = (x - s.Least) / (s.Most - s.Least)
 	n := float64(s.N)
-	// Both from the numbers before, with one of a half among them.
-	mean, variance := (0.5+s.Sum)/(n+1), (0.25+s.Squares)/(n+1)
+	// From the numbers before, with one of a half among them: a bet must not know what it is on.
+	variance := (0.25 + s.Squares) / (n + 1)
 	s.N++
 	n++
-	bet := math.Min(math.Sqrt(2*math.Log(2/s.Alpha)/(variance*n*math.Log(1+n))), mostBet)
-	surprise := 4 * (x - mean) * (x - mean)
-	s.Bets += bet
-	s.Won += bet * x
-	s.Cost += surprise * (-math.Log1p(-bet) - bet) / 4
+	bet := math.Sqrt(2 * math.Log(2/s.Alpha) / (variance * n * math.Log(1+n)))
+	for i := s.Low; i < points; i++ { // those below are ruled out already
+		m := float64(i) / (points - 1)
+		s.Higher[i] *= 1 + min(bet, mostBet/max(m, 1e-9))*(x-m)
+	}
+	for i := range s.High + 1 {
+		m := float64(i) / (points - 1)
+		s.Lower[i] *= 1 - min(bet, mostBet/max(1-m, 1e-9))*(x-m)
+	}
 	s.Sum += x
 	now := (0.5 + s.Sum) / (n + 1)
 	s.Squares += (x - now) * (x - now)
-	center, radius := s.Won/s.Bets, (math.Log(2/s.Alpha)+s.Cost)/s.Bets
-	s.Low, s.High = math.Max(s.Low, center-radius), math.Min(s.High, center+radius)
+	// The capitals fall and rise with the mean, so the ruled out are at the ends.
+	rich := 2 / s.Alpha
+	for s.Low < s.High && s.Higher[s.Low] >= rich {
+		s.Low++
+	}
+	for s.High > s.Low && s.Lower[s.High] >= rich {
+		s.High--
+	}
 	return nil
 }
 
@@ -76,10 +93,19 @@ func (q *Sequence) Mean() float64 {
 	return q.s.Least + q.s.Sum/float64(q.s.N)*(q.s.Most-q.s.Least)
 }
 
-// Interval returns the bounds of the mean. They only come closer.
+// Interval returns the bounds of the mean: the last means on either side that are ruled out, or a hair within them, so that a bound beyond 0 says that 0 is ruled out. They only come closer.
 func (q *Sequence) Interval() (low, high float64) {
-	width := q.s.Most - q.s.Least
-	return q.s.Least + q.s.Low*width, q.s.Least + q.s.High*width
+	s := &q.s
+	at := func(i int) float64 { return s.Least + float64(i)/(points-1)*(s.Most-s.Least) }
+	hair := (s.Most - s.Least) / (points - 1) / 1024
+	low, high = s.Least, s.Most
+	if s.Low > 0 {
+		low = at(s.Low-1) + hair
+	}
+	if s.High < points-1 {
+		high = at(s.High+1) - hair
+	}
+	return low, high
 }
 
 // Verdicts of a canary.
@@ -109,8 +135,8 @@ func (q *Sequence) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("read a confidence sequence: %w", err)
 	}
-	if !(s.Alpha > 0 && s.Alpha < 1 && s.Most > s.Least && s.N >= 0 && s.Bets >= 0) {
-		return fmt.Errorf("read a confidence sequence: %+v is none", s)
+	if !(s.Alpha > 0 && s.Alpha < 1 && s.Most > s.Least && s.N >= 0 && s.Low >= 0 && s.High < points && s.Low <= s.High) {
+		return fmt.Errorf("read a confidence sequence: it says alpha %v, %d numbers between %v and %v, places %d to %d, which is none", s.Alpha, s.N, s.Least, s.Most, s.Low, s.High)
 	}
 	q.s = s
 	return nil
