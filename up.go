@@ -230,7 +230,12 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(vault.Close)
 
-	teacher := newTeacher(cfg, store, models, func(t event.Training) { // what learns
+	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of cameras' frames
+	if err != nil {
+		return environment(err)
+	}
+
+	teacher := newTeacher(cfg, &lessons{store, frames}, models, func(t event.Training) { // what learns
 		screen.Training(t)
 		status.training(t)
 		tellTraining(tell, t)
@@ -250,10 +255,6 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	alarms.tell(teacher.Notify)
 	honest := newTruth(cfg, models, store, alarms.raise, room("truth"), metrics) // what says who was right
 
-	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of them
-	if err != nil {
-		return environment(err)
-	}
 	upward, err := newUplink(cfg, intakeAt, bus, keptFrame(frames), bell.Raise, room("uplink"), metrics) // what tells it to a central cluster
 	if err != nil {
 		return err

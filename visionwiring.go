@@ -164,6 +164,9 @@ func (c *Config) visionFaults(p *Pipeline) error {
 		return nil
 	}
 	var errs []error
+	if p.Model != nil && p.Model.Picture == nil {
+		errs = append(errs, fmt.Errorf("model.task: %s is of readings; of frames there are %s and %s", p.Model.Task, model.Classification, model.Detection))
+	}
 	if !frames {
 		errs = append(errs, fmt.Errorf("vision: is for frames, and the source's shape is %q: set it to %s", p.Source.Shape, decode.ShapeFrame))
 	}

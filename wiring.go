@@ -61,11 +61,15 @@ func security(at ingest.Config) replay.Security {
 }
 
 // newTeacher makes the trainer of the pipelines that have a model section; every model that it makes is told to the store.
-func newTeacher(cfg *Config, store *clickhouse.Store, models *model.Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *trainer.Trainer {
+func newTeacher(cfg *Config, store *lessons, models *model.Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *trainer.Trainer {
 	var all []trainer.Pipeline
 	for i := range cfg.Pipelines {
 		p := &cfg.Pipelines[i]
-		if p.Model != nil && p.Vision == nil {
+		switch {
+		case p.Model == nil:
+		case p.Vision != nil:
+			all = append(all, trainer.Pipeline{Name: p.Name, Spec: *p.Model, Loop: p.loop(), Sight: sight()})
+		default:
 			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Loop: p.loop(), Featurize: p.featurizer(), Refer: p.refer()})
 		}
 	}

@@ -95,8 +95,8 @@ func (t *Trainer) judge(ctx context.Context, s *student) {
 		facts.Reason = fmt.Sprintf(format, a...)
 		t.end(ctx, s, event.DecidedNo, kind, "refused: %s", facts.Reason)
 	}
-	if !challenger.Recipe.SameShape(&s.Recipe) {
-		no("schema", "it makes other windows than the pipeline")
+	if !s.fits(challenger) {
+		no("schema", "it makes other windows, or tells of other classes, than the pipeline")
 		return
 	}
 	if t.means.Try != nil {

@@ -102,8 +102,10 @@ type Spec struct {
 	MinAssets int `yaml:"min_assets"`
 	// MinRows is how many rows must be there before the first training, which takes each asset's first MinRows. For anomaly.
 	MinRows int `yaml:"min_rows"`
-	// Settle is how long no new label must have come before the first training. For remaining-life.
+	// Settle is how long no new label must have come before the first training. For remaining-life and tasks of pictures.
 	Settle time.Duration `yaml:"settle"`
+	// Picture is of the tasks classification and detection; its network is cnn, and hidden, layers, recent, replay and what is for other tasks mean nothing to it.
+	Picture *PictureSpec `yaml:"picture"`
 }
 
 // DefaultSpec returns a task's settings.
@@ -146,6 +148,8 @@ func DefaultSpec(task model.Task) Spec {
 		// One signal has little to tell: on NAB's machine temperature 32 units learned more of its noise and raised twice as many false alarms.
 		s.Hidden, s.Layers = 16, 1
 		s.Epochs = 20 // few windows, so few steps an epoch
+	case model.Classification, model.Detection:
+		s.pictureDefaults()
 	}
 	return s
 }
@@ -173,14 +177,18 @@ func (s *Spec) Validate() error {
 		f.check(s.Settle >= 0, "settle", s.Settle, "0 or more")
 	case model.Anomaly:
 		f.check(s.MinRows >= 100, "min_rows", s.MinRows, "at least 100")
+	case model.Classification, model.Detection:
+		s.pictureFaults(&f)
 	default:
-		f.check(false, "task", string(s.Task), fmt.Sprintf("%s or %s", model.RemainingLife, model.Anomaly))
+		f.check(false, "task", string(s.Task), fmt.Sprintf("%s, %s, %s or %s", model.RemainingLife, model.Anomaly, model.Classification, model.Detection))
 	}
-	f.check(s.Network == fit.GRU || s.Network == fit.LSTM || s.Network == Autoencoder && s.Task == model.Anomaly, "network", s.Network, "gru or lstm, or for anomaly autoencoder")
+	f.check(pictured(s.Task) || s.Network == fit.GRU || s.Network == fit.LSTM || s.Network == Autoencoder && s.Task == model.Anomaly, "network", s.Network, "gru or lstm, or for anomaly autoencoder")
 	f.add(s.Search.validate())
 	if s.Warm && s.Search.Trials > 1 {
 		f.check(false, "warm", s.Warm, "for search.trials above 1: networks of other sizes cannot begin with the champion's parameters")
 	}
+	f.check(!pictured(s.Task) || !s.Warm && s.Search.Trials <= 1, "warm, search", s.Task, "a task that has them")
+	f.check(s.Picture == nil || pictured(s.Task), "picture", "it", "for models of windows")
 	f.check(s.Hidden >= 1 && s.Hidden <= 1024, "hidden", s.Hidden, "between 1 and 1024")
 	f.check(s.Layers >= 1 && s.Layers <= 8, "layers", s.Layers, "between 1 and 8")
 	f.check(s.Validation > 0 && s.Validation < 1, "validation", s.Validation, "between 0 and 1")

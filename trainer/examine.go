@@ -19,6 +19,9 @@ var ErrNothingKept = errors.New("nothing is kept from training to judge models b
 
 // Examination gathers what models of a pipeline are judged on: the assets that Spec.Holdout keeps, or the time, with their truth as far as it is known. The same rows and labels give the same data.
 func Examination(ctx context.Context, src Source, p *Pipeline, memory event.Bytes) (evaluate.Data, error) {
+	if pictured(p.Spec.Task) {
+		return examinePictures(ctx, src, p, memory)
+	}
 	spec := *p
 	spec.Spec.Censored = p.Spec.Task == model.RemainingLife // what lives on is judged as far as its truth is known
 	d := evaluate.Data{Pipeline: p.Name, Task: p.Spec.Task, Unit: p.Spec.Unit, Cap: p.Spec.Cap, Horizon: p.Spec.Horizon, Featurize: evaluate.Featurize(p.Featurize)}

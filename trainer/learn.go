@@ -53,6 +53,13 @@ func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 
 // studies makes the models that a pipeline's section asks for, of one data set, the best on its validation part first. champion may be nil.
 func studies(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, champion *model.Model, w Watcher) ([]*Lesson, error) {
+	if pictured(p.Spec.Task) {
+		lesson, err := studyPictures(ctx, src, p, memory, run, w)
+		if err != nil {
+			return nil, err
+		}
+		return []*Lesson{lesson}, nil
+	}
 	began, spent := time.Now(), cpuTime()
 	warm, cold := warmth(&p.Spec, champion)
 	if warm != nil {

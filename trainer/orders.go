@@ -231,8 +231,8 @@ func (t *Trainer) hands(ctx context.Context, s *student) {
 		why = "there was no champion before to go back to"
 	} else if old, err := t.means.Aliases.Get(s.Name, mv.From); err != nil {
 		why = fmt.Sprintf("the champion before is not to be had: %v", err)
-	} else if !old.Recipe.SameShape(&s.Recipe) {
-		why = fmt.Sprintf("%s, the champion before, makes other windows than the pipeline", mv.From)
+	} else if !s.fits(old) {
+		why = fmt.Sprintf("%s, the champion before, makes other windows, or tells of other classes, than the pipeline", mv.From)
 	}
 	if why != "" {
 		t.end(ctx, s, event.DecidedGo, "unwatched", "%s is not watched: %s", mv.To, why)

@@ -13,7 +13,7 @@ type State struct {
 	Now time.Time
 	// Champion is the live version that fits the pipeline's recipe; empty when there is none.
 	Champion string
-	// Assets is how many assets have failed, Changed when that last changed or a run was put off since the rows of Incomplete assets had not come up to
+	// Assets is how many assets have failed, or how many frames have labels, Changed when that last changed or a run was put off since the rows of Incomplete assets had not come up to
 	// their failure; for remaining-life.
 	Assets     int
 	Changed    time.Time
@@ -112,6 +112,12 @@ func decide(c *Config, p *Spec, l *Loop, s *State) Decision {
 		}
 		return say(Train, "no champion, and %d assets have failed", s.Assets)
 	}
+	if pictured(p.Task) {
+		if quiet := s.Now.Sub(s.Changed); quiet < p.Settle {
+			return say(Wait, "%d frames have labels, the last came %v ago: waiting for %v without one", s.Assets, quiet.Round(time.Second), p.Settle)
+		}
+		return say(Train, "no champion, and %d frames have labels", s.Assets)
+	}
 	return say(Train, "no champion, and there are %d rows", s.Rows)
 }
 
@@ -183,6 +189,8 @@ func enough(p *Spec, s *State) string {
 	switch {
 	case p.Task == model.RemainingLife && s.Assets < p.MinAssets:
 		return fmt.Sprintf("%d of %d assets have failed", s.Assets, p.MinAssets)
+	case pictured(p.Task) && s.Assets < p.Picture.MinFrames:
+		return fmt.Sprintf("%d of %d frames have labels", s.Assets, p.Picture.MinFrames)
 	case p.Task == model.Anomaly && s.Rows < uint64(p.MinRows): //nolint:gosec // Validate keeps it positive
 		return fmt.Sprintf("%d of %d rows are there", s.Rows, p.MinRows)
 	}

@@ -116,7 +116,7 @@ func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 		state.Campaign, state.Stage = c.ID, c.Stage
 	}
 	live := t.registry.Live(s.Name)
-	if live != nil && live.Recipe.SameShape(&s.Recipe) {
+	if live != nil && s.fits(live) {
 		state.Champion = live.Version
 		if due, ok := s.Loop.next(latest(live.Lineage.Trained, s.cooling)); ok && !due.After(state.Now) {
 			state.Due = due
@@ -126,7 +126,17 @@ func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 		return nil, err
 	}
 	if state.Champion == "" || state.Asked != "" || len(state.Alarms) > 0 || !state.Due.IsZero() {
-		if s.Spec.Task == model.RemainingLife {
+		if pictured(s.Spec.Task) {
+			frames, ok := t.store.(Frames)
+			if !ok {
+				return nil, errNoFrames
+			}
+			n, err := frames.CountLabelledFrames(ctx, s.Name)
+			if err != nil {
+				return nil, err
+			}
+			state.Assets = n
+		} else if s.Spec.Task == model.RemainingLife {
 			labels, err := t.store.Labels(ctx, s.Name, event.KindFailure)
 			if err != nil {
 				return nil, err
@@ -148,6 +158,9 @@ func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
 		}
 	} else {
 		state.Assets, state.Rows = max(s.Spec.MinAssets, s.assets), uint64(s.Spec.MinRows) //nolint:gosec // there were enough for the champion
+		if s.Spec.Picture != nil {
+			state.Assets = max(s.Spec.Picture.MinFrames, s.assets)
+		}
 	}
 	state.Changed, state.Incomplete = s.changed, s.incomplete
 	return state, nil
@@ -305,7 +318,7 @@ func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error
 	if c := r.s.campaign; c != nil {
 		j.Since = c.Since
 	}
-	if m := r.t.registry.Live(r.s.Name); m != nil && m.Recipe.SameShape(&r.s.Recipe) {
+	if m := r.t.registry.Live(r.s.Name); m != nil && r.s.fits(m) {
 		j.Champion = m.Version
 	}
 	j.Watch = Watcher{

@@ -57,8 +57,18 @@ type Pipeline struct {
 	Spec      Spec
 	Loop      Loop
 	Featurize Featurize
+	// Sight is of a pipeline of frames, which has neither Recipe nor Featurize.
+	Sight Sight
 	// Refer makes what is kept in each model to tell later whether what it sees has changed; nil keeps none.
 	Refer Refer
+}
+
+// fits reports whether a model is one that the pipeline could have made.
+func (p *Pipeline) fits(m *model.Model) bool {
+	if pictured(p.Spec.Task) {
+		return m.Picture != nil && m.Task == p.Spec.Task && slices.Equal(m.Picture.Labels, p.Spec.Picture.Labels)
+	}
+	return m.Picture == nil && m.Recipe.SameShape(&p.Recipe)
 }
 
 // Trainer decides and trains, one run at a time, and leads the campaigns of all pipelines at once.

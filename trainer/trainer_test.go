@@ -310,7 +310,7 @@ func TestSpecYAML(t *testing.T) {
 			t.Errorf("%s: faults %q, want %q", text, got, faults)
 		}
 	}
-	bad("task: guess", "task: guess is not remaining-life or anomaly")
+	bad("task: guess", "task: guess is not remaining-life, anomaly, classification or detection")
 	bad("task: remaining-life\nhidden: 0\nhorizon: 200\nbatch: 0", "horizon: 200 is not at least 1 and less than cap", "hidden: 0 is not between 1 and 1024",
 		"batch: 0 is not at least 1", "shards: 1 is not between 1 and the batch")
 	bad("task: anomaly\nmin_rows: 3\nnetwork: mlp\nsearch: {trials: 2, keep: 3, networks: [autoencoder]}\nwarm: true",

@@ -2,6 +2,8 @@
 //
 //	go run ./bench/vision                      steel strips (NEU), two seeds
 //	go run ./bench/vision -set tiles           magnetic tiles
+//	go run ./bench/vision -set worker          a detector of helmet and vest, from 71 frames, as a pipeline trains it
+//	go run ./bench/vision -set visitors        a classifier of frames with somebody in them
 //	go run ./bench/vision -val                 judge by the validation part, for choosing hyperparameters: the held-out third is not looked at
 //
 // Protocol: a third of every class is held out, whole blocks of ten neighbouring numbers of the steel photos (they can be of the same strip), whole pieces of
@@ -29,7 +31,7 @@ import (
 
 func main() {
 	data := flag.String("data", filepath.Join("..", "shared", "data"), "folder with defects_neu_det and defects_magnetic_tile")
-	set := flag.String("set", "steel", "steel or tiles")
+	set := flag.String("set", "steel", "steel or tiles; worker or visitors, videos that are learned from as a pipeline does")
 	seeds := flag.Int("seeds", 2, "trainings, each with its own split")
 	side := flag.Int("side", 64, "photos are scaled to squares of so many pixels")
 	stages := flag.String("stages", "16,32,64,128", "channels of the network's stages")
@@ -66,9 +68,15 @@ func (b *bench) run(ctx context.Context, data, set, lib, stages string, seeds in
 		}
 		b.stages = append(b.stages, n)
 	}
+	if set == "worker" || set == "visitors" {
+		if err := ort.Open(lib); err != nil {
+			return err
+		}
+		return b.film(ctx, data, set)
+	}
 	read := map[string]func(dir string, side int) (*album, error){"steel": steel, "tiles": tiles}[set]
 	if read == nil {
-		return fmt.Errorf("-set %s: there are steel and tiles", set)
+		return fmt.Errorf("-set %s: there are steel, tiles, worker and visitors", set)
 	}
 	a, err := read(data, b.side)
 	if err != nil {

@@ -17,6 +17,8 @@ type Crops struct {
 	Groups []string
 	// Weights are factors of the classes' losses, one a class; nil is 1 for all.
 	Weights []float32
+	// RowWeights are factors of the crops' losses; nil is 1 for all.
+	RowWeights []float32
 	// Balance draws each class as often as the others in training, whatever its share; an epoch keeps its number of crops.
 	Balance bool
 	// Augment says how a crop may also look in training.
@@ -34,12 +36,15 @@ func (s *Crops) Crop(i int) []byte { return s.Pixels[i*s.size() : (i+1)*s.size()
 // Subset returns the named crops, which are copied, with everything else as it is here.
 func (s *Crops) Subset(rows []int) *Crops {
 	out := *s
-	out.Pixels, out.Labels, out.Groups = nil, nil, nil
+	out.Pixels, out.Labels, out.Groups, out.RowWeights = nil, nil, nil, nil
 	for _, i := range rows {
 		out.Pixels = append(out.Pixels, s.Crop(i)...)
 		out.Labels = append(out.Labels, s.Labels[i])
 		if s.Groups != nil {
 			out.Groups = append(out.Groups, s.Groups[i])
+		}
+		if s.RowWeights != nil {
+			out.RowWeights = append(out.RowWeights, s.RowWeights[i])
 		}
 	}
 	return &out
@@ -113,6 +118,8 @@ func (s *Crops) fits(n *Classifier) error {
 		return fmt.Errorf("%d crops of %d x %d x %d need %d pixels, there are %d", s.Len(), s.Channels, s.Height, s.Width, s.Len()*s.size(), len(s.Pixels))
 	case s.Groups != nil && len(s.Groups) != s.Len():
 		return fmt.Errorf("%d crops have %d groups", s.Len(), len(s.Groups))
+	case s.RowWeights != nil && len(s.RowWeights) != s.Len():
+		return fmt.Errorf("%d crops have %d weights", s.Len(), len(s.RowWeights))
 	case s.Weights != nil && len(s.Weights) != len(n.Classes):
 		return fmt.Errorf("%d classes have %d weights", len(n.Classes), len(s.Weights))
 	}
@@ -155,18 +162,23 @@ func (s *Crops) order(dst []int, rng *rand.Rand) {
 	}
 }
 
-func (s *Crops) weight(class int) float32 {
-	if s.Weights == nil {
-		return 1
+// weight is of the i-th crop.
+func (s *Crops) weight(i int) float32 {
+	w := float32(1)
+	if s.Weights != nil {
+		w = s.Weights[s.Labels[i]]
 	}
-	return s.Weights[class]
+	if s.RowWeights != nil {
+		w *= s.RowWeights[i]
+	}
+	return w
 }
 
 func (s *Crops) learn(i int, x, y []float32, rng *rand.Rand) float32 {
 	s.Augment.draw(x, s.Crop(i), s.Height, s.Width, rng)
 	clear(y)
 	y[s.Labels[i]] = 1
-	return s.weight(s.Labels[i])
+	return s.weight(i)
 }
 
 func (s *Crops) show(from, n int, buf []float32) []float32 {
@@ -182,7 +194,7 @@ func (s *Crops) judge(said []float32) float64 {
 	k := len(said) / s.Len()
 	sum, weights := 0.0, 0.0
 	for i, l := range s.Labels {
-		w := float64(s.weight(l))
+		w := float64(s.weight(i))
 		sum += w * (logSum(said[i*k:(i+1)*k]) - float64(said[i*k+l]))
 		weights += w
 	}

@@ -1,0 +1,424 @@
+package trainer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"andon/event"
+	"andon/model"
+	"andon/model/ort/orttest"
+	"andon/trainer/evaluate"
+	"andon/trainer/fit"
+)
+
+// film is a store of frames in memory, too.
+type film struct {
+	warehouse
+	frames []Frame
+}
+
+func (f *film) LabelledFrames(_ context.Context, pipeline string, each func(Frame) error) (string, error) {
+	for _, x := range f.frames {
+		if err := each(x); err != nil {
+			return "", err
+		}
+	}
+	return "frames of " + pipeline, nil
+}
+
+func (f *film) CountLabelledFrames(context.Context, string) (int, error) { return len(f.frames), nil }
+
+// shoots n frames of 64x48, ten a second from one camera: noise, and for seconds at a time a red thing, a green one, both or none.
+func shootFilm(t testing.TB, camera string, n int, from int64, seed uint64) []Frame {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 3))
+	var out []Frame
+	for i := range n {
+		m := image.NewRGBA(image.Rect(0, 0, 64, 48))
+		for y := range 48 {
+			for x := range 64 {
+				v := byte(100 + rng.IntN(40))
+				m.Set(x, y, color.RGBA{v, v, v, 255})
+			}
+		}
+		f := Frame{Position: event.Position{Topic: "frames", Partition: 2, Offset: int64(1000 + i)}, Camera: camera, Captured: from + int64(i)*1e8}
+		for class, kind := range []string{"red", "green"} {
+			if (i/15+class)%2 == 0 && i/15%5 != 4 {
+				w, h := 9+rng.IntN(6), 9+rng.IntN(6)
+				x, y := rng.IntN(60-w), rng.IntN(44-h)
+				for r := y; r < y+h; r++ {
+					for c := x; c < x+w; c++ {
+						m.Set(c, r, color.RGBA{byte(240 * (1 - class)), byte(240 * class), 20, 255})
+					}
+				}
+				f.Labels = append(f.Labels, event.Label{Kind: kind, Box: event.Box{X0: float32(x) / 64, Y0: float32(y) / 48, X1: float32(x+w) / 64, Y1: float32(y+h) / 48}})
+			}
+		}
+		if len(f.Labels) == 0 {
+			f.Labels = []event.Label{{Kind: event.KindClear}}
+		}
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 90}); err != nil {
+			t.Fatal(err)
+		}
+		f.JPEG = b.Bytes()
+		out = append(out, f)
+	}
+	return out
+}
+
+// eye decodes with Go's image/jpeg, nearest pixels, and reads the two forms that are trained here.
+func eye() Sight {
+	return Sight{
+		Planes: func(dst, data []byte, width, height int) ([]byte, error) {
+			m, err := jpeg.Decode(bytes.NewReader(data))
+			if err != nil {
+				return dst, err
+			}
+			b := m.Bounds()
+			for c := range 3 {
+				for y := range height {
+					for x := range width {
+						r, g, bl, _ := m.At(x*b.Dx()/width, y*b.Dy()/height).RGBA()
+						dst = append(dst, byte([3]uint32{r, g, bl}[c]>>8))
+					}
+				}
+			}
+			return dst, nil
+		},
+		Read: func(p *model.Picture, outs []model.Tensor, i int, dst []event.Box) ([]event.Box, string, float32, error) {
+			v := outs[0].Data
+			if p.Form == model.FormProbabilities {
+				best := slices.Index(v, slices.Max(v))
+				return dst, p.Labels[best], v[best], nil
+			}
+			n := outs[0].Shape[2]
+			w, h := float32(p.Width), float32(p.Height)
+			for k, label := range p.Labels {
+				for at := range n {
+					if s := v[(4+k)*n+at]; s >= p.Threshold {
+						x, y, bw, bh := v[at]/w, v[n+at]/h, v[2*n+at]/w, v[3*n+at]/h
+						dst = append(dst, event.Box{Label: label, Score: s, X0: x - bw/2, Y0: y - bh/2, X1: x + bw/2, Y1: y + bh/2})
+					}
+				}
+			}
+			return dst, "", 0, nil
+		},
+	}
+}
+
+func pictureLine(task model.Task, labels ...string) *Pipeline {
+	s := DefaultSpec(task)
+	p := s.Picture
+	p.Width, p.Height, p.Labels, p.Stages, p.Augment = 64, 48, labels, []int{8, 16}, AugmentSpec{Mirror: true, Brightness: 0.05}
+	s.Shards = 1
+	return &Pipeline{Name: "dock", Spec: s, Sight: eye()}
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano()
+
+// A detector is made of labelled frames: it finds what it has not seen, and says where it came from.
+func TestLearnDetector(t *testing.T) {
+	orttest.Open(t)
+	src := &film{frames: shootFilm(t, "dock-1", 280, noon, 1)}
+	p := pictureLine(model.Detection, "red", "green")
+	p.Spec.Epochs = 10
+	if err := p.Spec.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var ready Data
+	epochs := 0
+	lesson, err := Learn(t.Context(), src, p, 64<<20, "dock-1", Watcher{Ready: func(d Data) error { ready = d; return nil }, Epoch: func(fit.Progress) { epochs++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := lesson.Model
+	t.Log(lesson.Summary, m.Metrics)
+	if m.Task != model.Detection || m.Picture == nil || m.Picture.Form != model.FormYOLOv8 || m.Picture.Width != 64 || m.Picture.Threshold < 0.1 || m.Picture.Threshold > 0.9 || m.Picture.Overlap != 0.45 {
+		t.Errorf("%+v", m.Picture)
+	}
+	if m.Metrics["validation_map50"] < 0.85 || m.Metrics["holdout_map50"] < 0.85 || m.Metrics["holdout_recall"] < 0.85 || m.Metrics["holdout_frames"] < 10 {
+		t.Errorf("metrics %v", m.Metrics)
+	}
+	l := m.Lineage
+	if l.Run != "dock-1" || l.Query != "frames of dock" || len(l.Digest) != 64 || l.Seed != 1 || l.Assets != 1 || l.Windows != int(m.Metrics["training_frames"]+m.Metrics["validation_frames"]) ||
+		!slices.Equal(l.Offsets, []event.Span{{Topic: "frames", Partition: 2, First: 1000, Next: 1280}}) {
+		t.Errorf("lineage %+v", l)
+	}
+	if ready.Windows != int(m.Metrics["training_frames"]) || ready.Assets != 1 || epochs != 10 || !strings.Contains(lesson.Summary, "that it did not learn from (holdout") {
+		t.Errorf("%+v, %d epochs, %s", ready, epochs, lesson.Summary)
+	}
+	// What is kept judges models side by side.
+	data, err := Examination(t.Context(), src, p, 64<<20)
+	if err != nil || len(data.Pictures) != int(m.Metrics["holdout_frames"]) {
+		t.Fatalf("%d pictures, %v", len(data.Pictures), err)
+	}
+	c := evaluate.Default()
+	c.Timed = 10
+	other := *m
+	other.Version = "another"
+	table, err := evaluate.Run(t.Context(), c, []*model.Model{m, &other}, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if overall, _ := table.Slices(m.Version, other.Version); len(overall.Blocks) == 0 {
+		t.Errorf("nothing was judged: %+v", table)
+	}
+}
+
+// A classifier is made of frames as a whole; a class that means nothing to see is told as clear.
+func TestLearnClassifier(t *testing.T) {
+	orttest.Open(t)
+	src := &film{frames: shootFilm(t, "dock-1", 160, noon, 2)}
+	for i := range src.frames {
+		f := &src.frames[i]
+		if f.Labels[0].Kind != event.KindClear {
+			f.Labels = []event.Label{{Kind: "something"}}
+		}
+	}
+	p := pictureLine(model.Classification, "empty", "something")
+	p.Spec.Picture.Normal, p.Spec.Picture.Stages, p.Spec.Epochs = "empty", []int{8, 8, 8}, 8
+	if err := p.Spec.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	lesson, err := Learn(t.Context(), src, p, 64<<20, "dock-1", Watcher{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := lesson.Model
+	t.Log(lesson.Summary, m.Metrics)
+	if m.Task != model.Classification || m.Picture.Form != model.FormProbabilities || m.Picture.Normal != "empty" || m.Picture.Threshold != 0.5 || m.Metrics["validation_accuracy"] < 0.9 || m.Metrics["validation_recall_empty"] == 0 {
+		t.Errorf("%+v, %v", m.Picture, m.Metrics)
+	}
+	if !p.fits(m) {
+		t.Error("the model does not fit the pipeline that made it")
+	}
+	p.Spec.Picture.Labels = []string{"empty", "anything"}
+	if p.fits(m) {
+		t.Error("a model of other classes fits")
+	}
+	if _, err := Learn(t.Context(), src, p, 64<<20, "dock-2", Watcher{}); err == nil || !strings.Contains(err.Error(), "no frame to learn from shows anything") || !strings.Contains(err.Error(), "more no label is one of empty, anything") {
+		t.Errorf("a class that nobody labelled: %v", err)
+	}
+	if _, err := Learn(t.Context(), &src.warehouse, p, 64<<20, "dock-2", Watcher{}); !errors.Is(err, errNoFrames) {
+		t.Errorf("a source without frames: %v", err)
+	}
+}
+
+func TestExamples(t *testing.T) {
+	d, c := pictureLine(model.Detection, "red", "green").Spec.Picture, pictureLine(model.Classification, "ok", "red").Spec.Picture
+	c.Normal = "ok"
+	box := event.Box{X0: 0.25, Y0: 0.5, X1: 0.5, Y1: 1}
+	for _, x := range []struct {
+		task   model.Task
+		labels []event.Label
+		want   string
+	}{
+		{model.Detection, []event.Label{{Kind: "red", Box: box}, {Kind: "blue", Box: box}}, "-1 [{0 16 24 32 48}] 1 false"},
+		{model.Detection, []event.Label{{Kind: "clear"}}, "-1 [] 1 false"},
+		{model.Detection, []event.Label{{Kind: "red"}}, "none"},
+		{model.Detection, []event.Label{{Kind: "green", Box: box, Weight: 3, Golden: true}, {Kind: "red", Box: box}}, "-1 [{1 16 24 32 48} {0 16 24 32 48}] 3 true"},
+		{model.Detection, []event.Label{{Kind: "red", Box: box}, {Kind: event.KindQuarantine}}, "none"},
+		{model.Classification, []event.Label{{Kind: "clear"}}, "0 [] 1 false"},
+		{model.Classification, []event.Label{{Kind: "red", Told: 5}, {Kind: "clear", Told: 4}}, "1 [] 1 false"},
+		{model.Classification, []event.Label{{Kind: "red", Told: 5}, {Kind: "clear", Told: 6}}, "0 [] 1 false"},
+		{model.Classification, []event.Label{{Kind: event.KindMissed}}, "none"},
+		{model.Classification, nil, "none"},
+	} {
+		p := d
+		if x.task == model.Classification {
+			p = c
+		}
+		got := "none"
+		if e, ok := p.example(x.task, &Frame{Labels: x.labels}); ok {
+			got = fmt.Sprint(e.class, e.marks, e.weight, e.golden)
+		}
+		if got != x.want {
+			t.Errorf("%s, %+v: %s, want %s", x.task, x.labels, got, x.want)
+		}
+	}
+	c.Normal = ""
+	if _, ok := c.example(model.Classification, &Frame{Labels: []event.Label{{Kind: "clear"}}}); ok {
+		t.Error("clear was an example of a classification that has no such class")
+	}
+}
+
+// Blocks of time stay whole, what is kept stays kept when more comes, and near copies are on one side.
+func TestPart(t *testing.T) {
+	s := DefaultSpec(model.Classification)
+	s.Picture.Labels = []string{"a", "b"}
+	make := func(seconds int) *gallery {
+		g := &gallery{}
+		for i := range seconds * 20 {
+			class := 0
+			if i/20%11 == 3 {
+				class = 1
+			}
+			g.all = append(g.all, example{camera: "c", captured: noon + int64(i)*5e7, class: class})
+		}
+		return g
+	}
+	side := func(g *gallery, d division) map[int64]int {
+		of := map[int64]int{}
+		for n, rows := range [][]int{d.train, d.val, d.held} {
+			for _, i := range rows {
+				block := g.all[i].captured / 1e9
+				if was, ok := of[block]; ok && was != n {
+					t.Errorf("block %d is on two sides", block)
+				}
+				of[block] = n
+			}
+		}
+		return of
+	}
+	small := make(40)
+	d := small.part(&s)
+	of := side(small, d)
+	count := [3]int{}
+	for _, n := range of {
+		count[n]++
+	}
+	if count[0] < 25 || count[1] < 4 || count[2] < 1 || count[2] > 14 || len(d.train)+len(d.val)+len(d.held) >= 800 {
+		t.Errorf("%v blocks, of %d frames %d, %d, %d", count, len(small.all), len(d.train), len(d.val), len(d.held))
+	}
+	for _, i := range d.train { // frames are 50 ms apart, the gap is 100
+		for _, j := range slices.Concat(d.val, d.held) {
+			if abs(small.all[i].captured-small.all[j].captured) < 1e8 {
+				t.Fatalf("frames %d and %d are near copies on two sides", i, j)
+			}
+		}
+	}
+	for _, rows := range [][]int{d.train, d.val} {
+		if c := small.classes(rows); !c[0] || !c[1] {
+			t.Errorf("classes %v", c)
+		}
+	}
+	large := make(200)
+	e := large.part(&s)
+	grown := side(large, e)
+	for block, n := range of {
+		if (n == 2) != (grown[block] == 2) {
+			t.Errorf("block %d was kept in one and not in the other", block)
+		}
+	}
+	if share := float64(len(e.held)) / 4000; share < 0.08 || share > 0.25 {
+		t.Errorf("%.2f are kept", share)
+	}
+	// Too few blocks to keep any; golden frames are kept all the same.
+	few := make(6)
+	few.all[7].golden = true
+	if d := few.part(&s); !slices.Equal(d.held, []int{7}) || len(d.val) == 0 || len(d.train) == 0 {
+		t.Errorf("of six blocks %d train, %d validate, %v are kept", len(d.train), len(d.val), d.held)
+	}
+}
+
+func TestAveragePrecision(t *testing.T) {
+	shots := func(hits string) (all []shot) {
+		for i, c := range hits {
+			all = append(all, shot{score: 1 - float32(i)*0.1, hit: c == '+'})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		hits  string
+		there int
+		want  float64
+	}{{"++", 2, 1}, {"", 3, 0}, {"--", 2, 0}, {"+-+", 2, 0.5 + 0.5*2/3}, {"-+", 1, 0.5}, {"+--+", 4, 0.25 + 0.25*0.5}, {"-++", 2, 2.0 / 3}} {
+		if got := averagePrecision(shots(c.hits), c.there); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s of %d: %v, want %v", c.hits, c.there, got, c.want)
+		}
+	}
+	if at, f1 := bestThreshold([][]shot{shots("++-+--"), nil}, []int{3, 0}); math.Abs(float64(at)-0.65) > 1e-6 || math.Abs(f1-6.0/7) > 1e-9 {
+		t.Errorf("threshold %v, F1 %v", at, f1)
+	}
+}
+
+// Boxes are matched surest first, each thing once, by class and by at least half of the union.
+func TestShoot(t *testing.T) {
+	p := pictureLine(model.Detection, "red", "green").Spec.Picture
+	e, _ := p.example(model.Detection, &Frame{Labels: []event.Label{{Kind: "red", Box: event.Box{X0: 0.1, Y0: 0.1, X1: 0.3, Y1: 0.3}}, {Kind: "green", Box: event.Box{X0: 0.5, Y0: 0.5, X1: 0.9, Y1: 0.9}}}})
+	g := &gallery{all: []example{e}}
+	shots, there := g.shoot(p, []int{0}, [][]event.Box{{
+		{Label: "red", Score: 0.6, X0: 0.1, Y0: 0.1, X1: 0.3, Y1: 0.3},
+		{Label: "red", Score: 0.9, X0: 0.12, Y0: 0.1, X1: 0.32, Y1: 0.3},
+		{Label: "red", Score: 0.5, X0: 0.5, Y0: 0.5, X1: 0.9, Y1: 0.9},
+		{Label: "green", Score: 0.7, X0: 0.5, Y0: 0.5, X1: 0.9, Y1: 0.65},
+	}})
+	if got := fmt.Sprint(shots, there); got != "[[{0.9 true} {0.6 false} {0.5 false}] [{0.7 false}]] [1 1]" {
+		t.Error(got)
+	}
+}
+
+// Memory bounds what is taken, evenly; what is excluded or torn is left out.
+func TestCollectFrames(t *testing.T) {
+	frames := shootFilm(t, "dock-1", 60, noon, 5)
+	frames[10].JPEG = frames[10].JPEG[:40]
+	p := pictureLine(model.Detection, "red", "green")
+	p.Spec.Exclude = []Excluded{{Assets: "dock", From: time.Unix(0, noon), Until: time.Unix(0, noon+1e9)}}
+	size := event.Bytes(3 * 64 * 48)
+	g, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size)
+	if err != nil || len(g.all) != 49 || g.torn != 1 || g.stride != 1 || g.cameras != 1 {
+		t.Fatalf("%d frames, %d torn, stride %d, %v", len(g.all), g.torn, g.stride, err)
+	}
+	half, err := collectFrames(t.Context(), &film{frames: frames}, p, 2*30*size)
+	if err != nil || len(half.all) > 30 || len(half.all) < 20 || half.stride != 2 {
+		t.Errorf("%d frames, stride %d, %v", len(half.all), half.stride, err)
+	}
+	again, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size)
+	if err != nil || again.digest != g.digest || half.digest == g.digest {
+		t.Error("the same frames have another digest, or others the same")
+	}
+	frames[20].Labels[0].Weight = 7
+	if other, _ := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size); other.digest == g.digest {
+		t.Error("another weight, the same digest")
+	}
+}
+
+func TestPictureSpec(t *testing.T) {
+	read := func(text string) (s Spec, err error) {
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		return s, d.Decode(&s)
+	}
+	s, err := read("task: detection\npicture: {labels: [helmet], width: 320, augment: {zoom: 0.1}}\n")
+	want := DefaultSpec(model.Detection)
+	want.Picture.Labels, want.Picture.Width, want.Picture.Augment.Zoom = []string{"helmet"}, 320, 0.1
+	if err != nil || !reflect.DeepEqual(s, want) || s.Validate() != nil {
+		t.Errorf("read %+v, %v, %v", s.Picture, err, s.Validate())
+	}
+	for text, fault := range map[string]string{
+		"task: detection": "picture.labels: [] is not 1 or more names",
+		"task: classification\npicture: {labels: [a]}":                                    "picture.labels: [a] is not 2 or more names",
+		"task: classification\npicture: {labels: [a, a]}":                                 "picture.labels[1]: a is not a name of its own",
+		"task: detection\npicture: {labels: [a], normal: a}":                              "picture.normal: a is not one of a classification's labels",
+		"task: detection\nnetwork: gru\npicture: {labels: [a]}":                           "network: gru is not cnn",
+		"task: detection\npicture: {labels: [a], stages: []}":                             "picture.stages: [] is not one to six numbers of channels",
+		"task: detection\npicture: {labels: [a], width: 5000}":                            "picture.width: 5000 is not between 16 and 1280",
+		"task: detection\npicture: {labels: [a], augment: {turn: true}}":                  "picture.augment.turn: true is not for other than square inputs",
+		"task: anomaly\npicture: {labels: [a]}":                                           "picture: it is not for models of windows",
+		"task: classification\npicture: {labels: [a, b], threshold: 1, min_frames: 1}":    "picture.threshold: 1 is not 0 or more and less than 1\npicture.min_frames: 1 is not at least 4",
+		"task: classification\npicture: {labels: [a, b], block: 0s, augment: {shift: 1}}": "picture.block: 0s is not a positive duration\npicture.augment.shift: 1 is not between 0 and 0.5",
+	} {
+		s, err := read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(); err == nil || err.Error() != fault {
+			t.Errorf("%s: %v, want %s", text, err, fault)
+		}
+	}
+}
