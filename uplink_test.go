@@ -166,7 +166,7 @@ func TestEvidenceRefs(t *testing.T) {
 			t.Errorf("%s: %q, want %q", value, got, want)
 		}
 	}
-	check(`{"data":{"matter":{"evidence":"/api/v1/evidence/dock-1/2026/a%20b.jpg"}}}`, "dock-1/2026/a b.jpg")
+	check(`{"data":{"matter":{"evidence":"/api/v1/evidence/dock-1/2026/a%20b.jpg"}}}`, "dock-1/2026/a%20b.jpg")
 	check(`{"evidence":"http://127.0.0.1:8080/api/v1/evidence/x?boxes=1"}`, "x")
 	check(`{"evidence":"/asset/pumps/7"}`)
 	check(`{"matter":{"evidence":"/api/v1/evidence/x"},"raise":{"evidence":"/api/v1/evidence/x"}}`, "x")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"slices"
 
@@ -91,8 +90,7 @@ var evidencePath = regexp.MustCompile(`"evidence":"[^"]*?/api/v1/evidence/([^"?#
 // evidenceRefs returns the frames that an alert's record points at.
 func evidenceRefs(value []byte) (refs []string) {
 	for _, m := range evidencePath.FindAllSubmatch(value, -1) {
-		ref, err := url.PathUnescape(string(m[1]))
-		if err == nil && !slices.Contains(refs, ref) {
+		if ref := string(m[1]); !slices.Contains(refs, ref) { // what follows the path is the reference, as it is
 			refs = append(refs, ref)
 		}
 	}

@@ -22,6 +22,8 @@ const (
 	batchRecords = 10_000
 	// renewAfter is how long the cluster is not told of a position that does not move; it forgets those of a day at the earliest.
 	renewAfter = 12 * time.Hour
+	// evidenceWait is how old an alert is when what it points at must be kept.
+	evidenceWait = 3 * time.Second
 	// idle is how often a route that has nothing to send looks up.
 	idle = time.Minute
 )
@@ -204,7 +206,7 @@ func (u *Uplink) evidence(ctx context.Context, r *route, rec, up *kgo.Record, un
 		if r.sent.has[ref] || slices.Contains(under, ref) { // told again of the same matter
 			continue
 		}
-		data, err := u.deps.Evidence(ctx, ref)
+		data, err := u.fetch(ctx, rec, ref)
 		outcome, why := "", ""
 		switch {
 		case ctx.Err() != nil:
@@ -224,6 +226,21 @@ func (u *Uplink) evidence(ctx context.Context, r *route, rec, up *kgo.Record, un
 		pieces, refs = append(pieces, u.chunks(r, rec, ref, data)...), append(refs, ref)
 	}
 	return pieces, refs, nil
+}
+
+// fetch waits for a piece that is not kept yet: an alert is told at once, its frame is written meanwhile.
+func (u *Uplink) fetch(ctx context.Context, rec *kgo.Record, ref string) ([]byte, error) {
+	for {
+		data, err := u.deps.Evidence(ctx, ref)
+		if !errors.Is(err, ErrNoEvidence) || time.Since(rec.Timestamp) > evidenceWait {
+			return data, err
+		}
+		select {
+		case <-time.After(evidenceWait / 10):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // resume says where to go on, by what the cluster has committed; next is -1 where it has nothing.

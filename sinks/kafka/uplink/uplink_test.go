@@ -172,6 +172,7 @@ func TestEvidence(t *testing.T) {
 	for i := range frame {
 		frame[i] = byte(i * 7)
 	}
+	began := time.Now()
 	deps := Deps{Brokers: []string{l.addr}, Refs: func(topic string, value []byte) []string {
 		if s := string(value); topic == from && strings.HasPrefix(s, "ref:") {
 			return []string{s[4:]}
@@ -181,6 +182,10 @@ func TestEvidence(t *testing.T) {
 		switch ref {
 		case "gone":
 			return nil, fmt.Errorf("evidence %s: %w", ref, ErrNoEvidence)
+		case "b": // still being written
+			if time.Since(began) < time.Second {
+				return nil, ErrNoEvidence
+			}
 		case "large":
 			return make([]byte, 65<<10), nil
 		}
