@@ -1,8 +1,11 @@
-// Command quality sets Andon's drift detectors beside those of River (https://riverml.xyz, from PyPI) in one run: where they find drift in the same numbers, and what an update costs.
+// Command quality sets Andon's drift detectors beside those of River (https://riverml.xyz, from PyPI) in one run: where they find drift in the same numbers, what an update costs, and how well each, and the
+// panel of them, finds drifts of known places.
 //
-//	go run ./bench/quality            makes a Python environment in .cache/river the first time
+//	go run ./bench/quality                     the same numbers; makes a Python environment in .cache/river the first time
+//	go run ./bench/quality -part synthetic     SEA and AGRAWAL, abrupt and gradual
+//	go run ./bench/quality -part recorded -streams DIR
 //
-// It ends with 1 if a detector that should agree does not, and with 3 where Python or River is not to be had.
+// It ends with 1 if a detector that should agree does not, or the panel misses its goal, and with 3 where Python or River is not to be had.
 package main
 
 import (
@@ -35,8 +38,26 @@ func main() {
 	n := flag.Int("n", 500_000, "numbers")
 	rounds := flag.Int("rounds", 3, "rounds, in turns; the median is printed")
 	env := flag.String("env", filepath.Join(".cache", "river"), "Python environment with River; made if it is not there")
+	part := flag.String("part", "parity", "parity, synthetic or recorded")
+	from := flag.Int("seed", 1, "first seed of the synthetic streams")
+	seeds := flag.Int("seeds", 2, "seeds of the synthetic streams")
+	folder := flag.String("streams", filepath.Join("..", "shared", "data", "drift"), "folder of the recorded streams")
 	flag.Parse()
-	if err := run(*n, *rounds, *env); err != nil {
+	var err error
+	switch *part {
+	case "parity":
+		err = run(*n, *rounds, *env)
+	case "synthetic":
+		var python string
+		if python, err = environment(*env); err == nil {
+			err = synthetic(python, *from, *seeds)
+		}
+	case "recorded":
+		err = real(*folder)
+	default:
+		err = fmt.Errorf("-part %q is not one of parity, synthetic, recorded", *part)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
 		if errors.Is(err, errNoRiver) {
 			os.Exit(3)
