@@ -114,6 +114,17 @@ pipelines:
 	if rows := p.sql(t, "SELECT pipeline, asset, label, weight, note, who != '' FROM andon.golden"); fmt.Sprint(rows) != "[[pumps p1 missed 5 leak 1]]" && fmt.Sprint(rows) != "[[pumps p1 missed 5 leak true]]" {
 		t.Errorf("golden: %v", rows)
 	}
+	a, err := readAddresses(p.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var truth console.Truth
+	if err := call(t.Context(), "GET", "http://"+a.Console+"/api/v1/truth?pipeline=pumps", nil, &truth); err != nil || len(truth.Lag) != 1 || truth.Lag[0].Label != "missed" || truth.Lag[0].Labels != 1 || len(truth.Queue) != 0 {
+		t.Errorf("%+v, %v", truth, err)
+	}
+	if err := call(t.Context(), "GET", "http://"+a.Console+"/api/v1/truth?pipeline=fans", nil, nil); err == nil || !strings.Contains(err.Error(), "fans") {
+		t.Errorf("of no pipeline: %v", err)
+	}
 	if code, _, talk := ask(t, "label", "--data", p.data, "--pipeline", "fans", "--asset", "p1", "--time", "2026-01-31T05:00:00Z", "--missed"); code == exitOK || !strings.Contains(talk, "no pipeline") {
 		t.Errorf("exit code %d: %s", code, talk)
 	}

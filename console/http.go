@@ -33,6 +33,7 @@ func (c *Console) routes() []route {
 		{"GET", "/api/v1/evidence", c.getKept},
 		{"GET", "/api/v1/evidence/{ref...}", c.getEvidence},
 		{"POST", "/api/v1/labels", c.postLabels},
+		{"GET", "/api/v1/truth", c.getTruth},
 		{"GET", "/api/v1/models", c.registry(c.getModels)},
 		{"POST", "/api/v1/models", c.registry(c.postModel)},
 		{"GET", "/api/v1/models/{pipeline}/{version}", c.registry(c.getModel)},

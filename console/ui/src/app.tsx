@@ -13,6 +13,7 @@ import { LinePage } from './pages/line.tsx';
 import { FleetPage } from './pages/fleet.tsx';
 import { AssetPage } from './pages/asset.tsx';
 import { TrainingPage } from './pages/training.tsx';
+import { TruthPage } from './pages/truth.tsx';
 import { LettersPage } from './pages/letters.tsx';
 import { SqlPage } from './pages/sql.tsx';
 
@@ -20,6 +21,7 @@ const places = [
   { page: 'line', name: 'Line', key: 'l' },
   { page: 'fleet', name: 'Fleet', key: 'f' },
   { page: 'training', name: 'Training', key: 't' },
+  { page: 'truth', name: 'Truth', key: 'y' },
   { page: 'letters', name: 'Letters', key: 'd' },
   { page: 'sql', name: 'SQL', key: 's' },
 ];
@@ -85,6 +87,8 @@ function Page({ page }: { page: string }) {
       return <AssetPage />;
     case 'training':
       return <TrainingPage />;
+    case 'truth':
+      return <TruthPage />;
     case 'letters':
       return <LettersPage />;
     case 'sql':

@@ -7,6 +7,7 @@ import { FRAME_ROWS, parseFrame } from '../src/lib/protocol.ts';
 import { bytesOf, hexOf, oneLine, place, textOf } from '../src/lib/letters.ts';
 import { link, parseRoute } from '../src/lib/route.ts';
 import { steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
+import { choices, course, missed } from '../src/lib/labels.ts';
 
 test('numbers for people', () => {
   assert.equal(f.count(1234567), '1.23 M');
@@ -131,4 +132,15 @@ test('the bytes of a dead letter for people', () => {
   assert.equal(dump[1], `00000010  4c${' '.repeat(45)}  L`);
   assert.deepEqual(place('a.b/3@42 pumps'), ['a.b', '3', '42']);
   assert.equal(place('nowhere'), null);
+});
+
+test('a course breaks where there is no number', () => {
+  const points = [0, 5, 10].map((day, i) => ({ day, y: i === 1 ? null : i }));
+  assert.equal(course(points, 0, 10, 2), 'M0.00 100.00M100.00 0.00');
+  assert.equal(course([{ day: 3, y: 1 }], 3, 3, 2), 'M50.00 50.00');
+});
+
+test('what is missed is golden and heavy', () => {
+  assert.deepEqual(missed({ pipeline: 'p', asset: 'a', time: 't' }), { pipeline: 'p', asset: 'a', time: 't', label: 'missed', golden: true, weight: 5 });
+  assert.deepEqual(choices('anomaly'), ['normal', 'anomaly', 'missed']);
 });

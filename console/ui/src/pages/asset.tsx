@@ -4,6 +4,7 @@ import { signal, useComputed, useSignal, type Signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { count, score, span, unitName, value, valueName } from '../lib/format.ts';
+import { missed, tell } from '../lib/labels.ts';
 import { link } from '../lib/route.ts';
 import { visible, windowChoices } from '../lib/windows.ts';
 import type { Pipeline } from '../lib/protocol.ts';
@@ -137,6 +138,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
               </a>
             ))}
           </div>
+          <MissedButton pipeline={p.name} asset={asset} bounds={bounds} held={held} />
           <PauseButton feed={feed} held={held} onPress={pause} />
         </div>
       </header>
@@ -224,6 +226,31 @@ function Reading({ at, read, show }: { at: Signal<Instant>; read: (time: number)
 function NewestTone({ feed }: { feed: AssetFeed }) {
   feed.changes.value;
   return <ToneChip risk={read(feed.scores, 1, Infinity)} />;
+}
+
+/** MissedButton marks what is on screen while it is held, or the newest window, as what the model should have seen. */
+function MissedButton({ pipeline, asset, bounds, held }: { pipeline: string; asset: string; bounds: () => [number, number]; held: Signal<Held | null> }) {
+  const said = useSignal('');
+  const mark = () => {
+    const [from, to] = bounds();
+    const h = held.peek();
+    const l = { pipeline, asset, time: new Date(h ? from : to - 1).toISOString(), until: new Date(to).toISOString() };
+    said.value = 'Telling …';
+    tell([missed(l)]).then(
+      () => (said.value = 'Marked as missed'),
+      (e: Error) => (said.value = e.message),
+    );
+  };
+  return (
+    <>
+      <button class="button" onClick={mark} title="The model should have seen what is on screen: select a stretch on a chart first">
+        {held.value ? 'Mark as missed' : 'Mark the newest as missed'}
+      </button>
+      <output class="small faint" aria-live="polite">
+        {said.value}
+      </output>
+    </>
+  );
 }
 
 function PauseButton({ feed, held, onPress }: { feed: AssetFeed; held: Signal<Held | null>; onPress: () => void }) {
