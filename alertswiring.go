@@ -4,11 +4,16 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
 	"andon/console"
 	"andon/event"
 	"andon/ingest"
 	"andon/ingest/broker"
 	"andon/sinks/alerts"
+	"andon/sinks/alerts/bottlenecks"
+	"andon/sinks/alerts/rules"
 	"andon/sinks/kafka"
 )
 
@@ -49,4 +54,40 @@ func alertJournal(ctx context.Context, cfg *Config, bus *broker.Broker, at inges
 		return nil, err
 	}
 	return publisher.Journal(topic, log)
+}
+
+// scoreRules are the rules of the pipelines that have one on their scores.
+func scoreRules(cfg *Config, desk *alerts.Desk) *rules.Rules {
+	all := map[string]rules.Config{}
+	for i := range cfg.Pipelines {
+		if p := &cfg.Pipelines[i]; p.Alerts != nil {
+			all[p.Name] = *p.Alerts
+		}
+	}
+	return rules.New(all, desk.Raise, desk.Firing)
+}
+
+// newBottlenecks watches the appliance's own metrics. Of several replicas each tells of its own.
+func newBottlenecks(cfg *Config, desk *alerts.Desk, from prometheus.Gatherer, instance string, log *slog.Logger) *bottlenecks.Watch {
+	where := ""
+	if !cfg.embeddedBroker() {
+		where = instance
+	}
+	free := func() (uint64, error) {
+		var s unix.Statfs_t
+		if err := unix.Statfs(cfg.Data, &s); err != nil {
+			return 0, err
+		}
+		return s.Bavail * uint64(s.Bsize), nil
+	}
+	open := func() (ids []string) {
+		list, _ := desk.List(alerts.Filter{State: "open", Kind: event.AlertBottleneck})
+		for _, m := range list {
+			if m.Labels["replica"] == where {
+				ids = append(ids, m.ID)
+			}
+		}
+		return ids
+	}
+	return bottlenecks.New(cfg.Bottlenecks, from, free, desk.Raise, open, where, log)
 }

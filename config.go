@@ -30,6 +30,8 @@ import (
 	"andon/scorer"
 	"andon/scorer/oip"
 	"andon/sinks/alerts"
+	"andon/sinks/alerts/bottlenecks"
+	"andon/sinks/alerts/rules"
 	"andon/sinks/clickhouse"
 	"andon/sinks/evidence"
 	"andon/sinks/kafka"
@@ -65,8 +67,9 @@ type Config struct {
 	Evidence evidence.Config `yaml:"evidence"`
 	// Truth is how labels are held against what was said.
 	Truth truth.Config `yaml:"truth"`
-	// Alerts is who is told of what.
-	Alerts alerts.Config `yaml:"alerts"`
+	// Alerts is who is told of what, Bottlenecks from where on something holds the appliance up.
+	Alerts      alerts.Config      `yaml:"alerts"`
+	Bottlenecks bottlenecks.Config `yaml:"bottlenecks"`
 
 	Topics       Topics       `yaml:"topics"`
 	Transactions Transactions `yaml:"transactions"`
@@ -145,6 +148,8 @@ type Pipeline struct {
 	Delivery string `yaml:"delivery"`
 	// Readings says what becomes of the rows themselves; without it they are stored, and not published.
 	Readings *processors.Readings `yaml:"readings"`
+	// Alerts is the rule by which scores call people; without it they do not.
+	Alerts *rules.Config `yaml:"alerts"`
 	// Drift says what is watched of the windows that a model scores; without it the defaults.
 	Drift *drift.Config `yaml:"drift"`
 	// Truth says when what the model said is known to have been right or wrong.
@@ -207,6 +212,7 @@ func defaultConfig() Config {
 		Console:      console.Default(),
 		Truth:        truth.Default(),
 		Alerts:       alerts.Default(),
+		Bottlenecks:  bottlenecks.Default(),
 		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
@@ -299,6 +305,7 @@ func (c *Config) Validate() error {
 	section("evidence", c.Evidence.Validate())
 	section("console", c.Console.Validate())
 	section("alerts", c.Alerts.Validate())
+	section("bottlenecks", c.Bottlenecks.Validate())
 	section("truth", c.Truth.Validate())
 	names := map[string]bool{}
 	for i := range c.Pipelines {
@@ -344,6 +351,12 @@ func (c *Config) Validate() error {
 		section(key+".drift", c.driftFaults(p))
 		section(key, c.visionFaults(p))
 		section(key+".loop", p.loopFaults())
+		if p.Alerts != nil {
+			section(key+".alerts", p.Alerts.Validate())
+			if p.Window == nil {
+				errs = append(errs, fmt.Errorf("%s.alerts: the pipeline has no scores: a rule needs window and a model; rules of frames are in vision", key))
+			}
+		}
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))
 		section(key+".truth", p.truthFaults())

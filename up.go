@@ -266,7 +266,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	screen.Frames(keptFrames{frames}, cfg.eyes(), labelsOf(models))
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
 	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
-	outlets := processors.Outlets{Sink: sink{store, labelledTo(see.labelled, teacher)}, Publisher: publisher, Watch: watches{screen, see.machines}}
+	outlets := processors.Outlets{Sink: sink{store, labelledTo(see.labelled, teacher)}, Publisher: publisher, Watch: watches{screen, see.machines, scoreRules(cfg, bell)}}
 	panel := newPanel(cfg, store, shelf{Vault: vault}, alarms.raise, room("drift"), metrics)
 	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, panel, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
@@ -293,6 +293,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(0, "truth", honest.Run)
 	team.run(1, "loop", loop.Run)
 	team.run(1, "alerts", bell.Run)
+	team.run(1, "bottlenecks", newBottlenecks(cfg, bell, metrics, intakeAt.InstanceID, room("bottlenecks")).Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
 	team.run(1, "evidence", frames.Run)
