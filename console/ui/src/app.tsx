@@ -14,6 +14,7 @@ import { FleetPage } from './pages/fleet.tsx';
 import { AssetPage } from './pages/asset.tsx';
 import { TrainingPage } from './pages/training.tsx';
 import { TruthPage } from './pages/truth.tsx';
+import { ModelsPage } from './pages/models.tsx';
 import { LettersPage } from './pages/letters.tsx';
 import { SqlPage } from './pages/sql.tsx';
 
@@ -22,6 +23,7 @@ const places = [
   { page: 'fleet', name: 'Fleet', key: 'f' },
   { page: 'training', name: 'Training', key: 't' },
   { page: 'truth', name: 'Truth', key: 'y' },
+  { page: 'models', name: 'Models', key: 'm' },
   { page: 'letters', name: 'Letters', key: 'd' },
   { page: 'sql', name: 'SQL', key: 's' },
 ];
@@ -89,6 +91,8 @@ function Page({ page }: { page: string }) {
       return <TrainingPage />;
     case 'truth':
       return <TruthPage />;
+    case 'models':
+      return <ModelsPage />;
     case 'letters':
       return <LettersPage />;
     case 'sql':

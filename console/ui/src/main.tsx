@@ -8,6 +8,7 @@ import './style/asset.css';
 import './style/training.css';
 import './style/sql.css';
 import './style/letters.css';
+import './style/models.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { connect } from './state/feed.ts';
