@@ -39,13 +39,14 @@ func main() {
 	epochs := flag.Int("epochs", 60, "epochs at most")
 	rate := flag.Float64("rate", 0.003, "highest learning rate")
 	shards := flag.Int("shards", 2, "parts of a batch that are learned from at the same time")
+	average := flag.Bool("average", true, "the exported file looks at a photo in all ways that it may lie")
 	val := flag.Bool("val", false, "judge by the validation part")
 	verbose := flag.Bool("v", false, "tell of every epoch")
 	lib := flag.String("lib", filepath.Join("lib", "libonnxruntime.so"), "ONNX Runtime")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := bench{side: *side, blocks: *blocks, val: *val, verbose: *verbose, config: fit.Config{Epochs: *epochs, Batch: 32, LearningRate: *rate, Decay: 0.05,
+	b := bench{average: *average, side: *side, blocks: *blocks, val: *val, verbose: *verbose, config: fit.Config{Epochs: *epochs, Batch: 32, LearningRate: *rate, Decay: 0.05,
 		Clip: 1, Dropout: 0.2, Average: 0.98, Patience: 20, Shards: *shards}}
 	if err := b.run(ctx, *data, *set, *lib, *stages, *seeds); err != nil {
 		fmt.Fprintln(os.Stderr, "vision:", err)
@@ -56,6 +57,8 @@ func main() {
 type bench struct {
 	side, blocks int
 	stages       []int
+	// average has the exported file look at a photo in all ways that it may lie.
+	average      bool
 	val, verbose bool
 	config       fit.Config
 }
@@ -149,7 +152,11 @@ func (b *bench) trial(ctx context.Context, a *album, seed uint64) (*result, erro
 		return nil, err
 	}
 	r := &result{table: newTable(a.classes), epoch: t.Epoch, epochs: t.Epochs, steps: t.Steps, wall: time.Since(began), cpu: cpuTime() - spent}
-	file, err := t.Export()
+	var ways fit.Augment
+	if b.average {
+		ways = train.Augment
+	}
+	file, err := t.ExportAveraged(ways)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"andon/trainer/graph"
 )
 
 // Augment says how a crop may also look: only what leaves its class true belongs here, so a caller who knows the camera chooses.
@@ -42,6 +44,7 @@ func (a Augment) draw(dst []float32, crop []byte, height, width int, rng *rand.R
 // look draws how a picture looks this time.
 func (a Augment) look(height, width int, rng *rand.Rand) look {
 	l := look{height: height, width: width, gain: 1, zoom: 1}
+	a.Flip = a.Flip || a.Mirror && a.Turn // a mirrored crop that is turned is mirrored the other way
 	if a.Flip || a.Turn {
 		l.flipX, l.flipY = rng.IntN(2) == 1, rng.IntN(2) == 1
 		l.swap = a.Turn && rng.IntN(2) == 1
@@ -149,6 +152,29 @@ func (l look) move(marks []Mark) []Mark {
 		out = append(out, m)
 	}
 	return out
+}
+
+// views returns a batch of crops in all the ways that Mirror, Flip and Turn may lay them.
+func (a Augment) views(g *graph.Graph, x *graph.Value) []*graph.Value {
+	const down, across = 2, 3
+	turn := func(x *graph.Value) *graph.Value { return g.Reverse(g.Transpose(x, 0, 1, across, down), across) }
+	views := []*graph.Value{x}
+	switch {
+	case a.Flip || a.Mirror && a.Turn:
+		views = append(views, g.Reverse(x, across), g.Reverse(x, down), g.Reverse(g.Reverse(x, down), across))
+		if a.Turn { // and all of them with the axes swapped
+			for _, v := range views[:4:4] {
+				views = append(views, g.Transpose(v, 0, 1, across, down))
+			}
+		}
+	case a.Turn:
+		for range 3 {
+			views = append(views, turn(views[len(views)-1]))
+		}
+	case a.Mirror:
+		views = append(views, g.Reverse(x, across))
+	}
+	return views
 }
 
 // mirror brings an index that is at most n-1 beyond an edge back.

@@ -185,11 +185,30 @@ const (
 )
 
 // Export writes the classifier as an ONNX file.
-func (t *TrainedClassifier) Export() ([]byte, error) {
+func (t *TrainedClassifier) Export() ([]byte, error) { return t.ExportAveraged(Augment{}) }
+
+// ExportAveraged is Export of a classifier that looks at a crop in all the ways that the augmentation may mirror and turn it, and gives the mean of their logits' softmax (test-time augmentation: Krizhevsky et al. 2012):
+// up to eight times the work for fewer mistakes that depend on how a piece lies.
+func (t *TrainedClassifier) ExportAveraged(a Augment) ([]byte, error) {
+	if err := a.validate(t.Height, t.Width); err != nil {
+		return nil, err
+	}
 	g := graph.New()
 	x := g.Input(Frame, append([]int{graph.Batch}, t.row()...)...)
-	said := t.predict(g, x, constants(g, t.shapes(), t.Params), nil)
-	file := g.Model("classifier", graph.Output{Name: Probabilities, Value: g.Exp(g.LogSoftmax(said))})
+	params := constants(g, t.shapes(), t.Params)
+	views := a.views(g, x)
+	var sum *graph.Value
+	for _, v := range views {
+		if said := t.predict(g, v, params, nil); sum == nil {
+			sum = said
+		} else {
+			sum = g.Add(sum, said)
+		}
+	}
+	if len(views) > 1 {
+		sum = g.Mul(sum, g.Scalar(1/float32(len(views))))
+	}
+	file := g.Model("classifier", graph.Output{Name: Probabilities, Value: g.Exp(g.LogSoftmax(sum))})
 	return onnx.AppendMetadata(file, Labels, list(t.Classes)), nil
 }
 

@@ -252,3 +252,82 @@ func TestClassifierRefusals(t *testing.T) {
 	check("classes: 1 are not at least 2", func(n *Classifier, _, _ *Crops) { n.Classes = n.Classes[:1] })
 	check("spread: 0 is not above 0", func(n *Classifier, _, _ *Crops) { n.Spread = 0 })
 }
+
+// What an averaged export says of a crop does not depend on how it lies; its ways are those that training draws.
+func TestExportAveraged(t *testing.T) {
+	net, c := smallClassifier()
+	c.Epochs = 2
+	trained := trainClassifier(t, net, c)
+	set := stripes(3, 2, 12, 5)
+	say := func(file []byte, x []float32) []float32 {
+		t.Helper()
+		s, err := ort.NewSession(file, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		in, err := ort.Wrap(x, 1, 2, 12, 12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		out, err := s.Compute([]ort.Value{in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out[0].Data
+	}
+	plain, err := trained.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ways, a := range map[int]Augment{1: {}, 2: {Mirror: true}, 4: {Turn: true}, 8: {Flip: true, Turn: true}} {
+		file, err := trained.ExportAveraged(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		seen, logits := map[string]bool{}, make([]float64, 3)
+		var first []float32
+		x := make([]float32, 2*12*12)
+		for range 200 {
+			a.draw(x, set.Crop(0), 12, 12, rng)
+			key := string(bytesOf(x))
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			said := say(file, slices.Clone(x))
+			if first == nil {
+				first = said
+			}
+			for i, p := range say(plain, slices.Clone(x)) {
+				logits[i] += math.Log(float64(p))
+				if math.Abs(float64(said[i]-first[i])) > 1e-5 {
+					t.Fatalf("%d ways: %v of a crop that lies otherwise, %v before", ways, said, first)
+				}
+			}
+		}
+		if len(seen) != ways {
+			t.Fatalf("%d ways, want %d", len(seen), ways)
+		}
+		norm, mean := 0.0, make([]float64, 3)
+		for i, l := range logits {
+			mean[i] = math.Exp(l / float64(ways))
+			norm += mean[i]
+		}
+		for i := range mean {
+			if math.Abs(mean[i]/norm-float64(first[i])) > 1e-4 {
+				t.Errorf("%d ways: %v, the mean of the ways is %v of %v", ways, first, mean, norm)
+			}
+		}
+	}
+}
+
+func bytesOf(x []float32) []byte {
+	var b []byte
+	for _, v := range x {
+		b = append(b, byte(v*255+0.5))
+	}
+	return b
+}

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"math"
 	"slices"
 
 	"andon/model/onnx"
@@ -18,4 +19,13 @@ func (g *Graph) Peaks(x *Value) *Value {
 		w.Node("Mul", []string{in[0], is}, out)
 	}
 	return g.add1(n, slices.Clone(x.shape))
+}
+
+// Reverse turns the order of an axis around. It has no gradient.
+func (g *Graph) Reverse(x *Value, axis int) *Value {
+	if axis < 0 || axis >= len(x.shape) {
+		fault("reverse axis %d of %v", axis, x.shape)
+	}
+	// Down to and with the first: an end below any index.
+	return g.add1(&node{op: "Slice", in: []*Value{x}, ints: [][]int{{-1}, {math.MinInt32}, {axis}, {-1}}}, slices.Clone(x.shape))
 }
