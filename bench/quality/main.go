@@ -4,6 +4,7 @@
 //	go run ./bench/quality                     the same numbers; makes a Python environment in .cache/river the first time
 //	go run ./bench/quality -part synthetic     SEA and AGRAWAL, abrupt and gradual
 //	go run ./bench/quality -part recorded -streams DIR
+//	go run ./bench/quality -part cbpe          estimated performance beside NannyML's; makes a Python environment in .cache/nannyml
 //
 // It ends with 1 if a detector that should agree does not, or the panel misses its goal, and with 3 where Python or River is not to be had.
 package main
@@ -38,9 +39,10 @@ func main() {
 	n := flag.Int("n", 500_000, "numbers")
 	rounds := flag.Int("rounds", 3, "rounds, in turns; the median is printed")
 	env := flag.String("env", filepath.Join(".cache", "river"), "Python environment with River; made if it is not there")
-	part := flag.String("part", "parity", "parity, synthetic or recorded")
+	part := flag.String("part", "parity", "parity, synthetic, recorded or cbpe")
 	from := flag.Int("seed", 1, "first seed of the synthetic streams")
 	seeds := flag.Int("seeds", 2, "seeds of the synthetic streams")
+	nanny := flag.String("nannyml", filepath.Join(".cache", "nannyml"), "Python environment with NannyML; made if it is not there")
 	folder := flag.String("streams", filepath.Join("..", "shared", "data", "drift"), "folder of the recorded streams")
 	flag.Parse()
 	var err error
@@ -54,8 +56,10 @@ func main() {
 		}
 	case "recorded":
 		err = real(*folder)
+	case "cbpe":
+		err = estimated(*nanny)
 	default:
-		err = fmt.Errorf("-part %q is not one of parity, synthetic, recorded", *part)
+		err = fmt.Errorf("-part %q is not one of parity, synthetic, recorded, cbpe", *part)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
