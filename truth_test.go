@@ -241,6 +241,16 @@ func TestTruthIsKept(t *testing.T) {
 					t.Fatalf("outcome %d of %d, want %d:\n got %s\nwant %s", i, len(got), len(want), g, w)
 				}
 			}
+			_, p95, conflicts, predictions, settled, err := store.LabelStats(t.Context(), p.Name)
+			scored := 0
+			for i := range w.said {
+				if w.said[i].Version == "one" {
+					scored++
+				}
+			}
+			if err != nil || p95 == 0 || predictions != uint64(scored) || settled == 0 || conflicts > uint64(len(w.labels)) {
+				t.Errorf("lag %v, conflicts %d, %d of %d settled, want of %d: %v", p95, conflicts, settled, predictions, scored, err)
+			}
 			if len(told) == 0 {
 				t.Error("nothing was told")
 			}

@@ -338,3 +338,20 @@ func (s *Store) WriteTruthMarks(ctx context.Context, pipeline string, at int64, 
 	}
 	return nil
 }
+
+// LabelStats returns how long after it happened, by event time, a pipeline's labels are told, in seconds (0 where there are none), how many are in conflict, how many predictions counted, and
+// how many outcomes of those there are, some of which may be counted twice until they are merged.
+func (s *Store) LabelStats(ctx context.Context, pipeline string) (p50, p95 float64, conflicts, predictions, settled uint64, err error) {
+	name := ch.Named("pipeline", pipeline)
+	err = s.owner.QueryRow(ctx, `SELECT ifNotFinite(quantileIf(0.5)(lag, NOT conflict), 0), ifNotFinite(quantileIf(0.95)(lag, NOT conflict), 0), countIf(conflict) FROM
+		(SELECT dateDiff('millisecond', greatest(time, until), told) / 1000 AS lag, conflict FROM label_opinions WHERE pipeline = {pipeline:String})`, name).Scan(&p50, &p95, &conflicts)
+	if err == nil { // the first by the projection of score_latency
+		err = s.owner.QueryRow(ctx, `SELECT (SELECT sum(n) FROM (SELECT pipeline, version, toStartOfMinute(scored_at) AS minute, count() AS n FROM scores WHERE pipeline = {pipeline:String} GROUP BY pipeline, version, minute))
+			+ (SELECT count() FROM frames WHERE pipeline = {pipeline:String} AND status = 'scored'), (SELECT count() FROM outcomes WHERE pipeline = {pipeline:String} AND role = 'score' AND gone = 0)`, name).
+			Scan(&predictions, &settled)
+	}
+	if err != nil {
+		return 0, 0, 0, 0, 0, fmt.Errorf("measure the labels of %s: %w", pipeline, explain(err))
+	}
+	return p50, p95, conflicts, predictions, settled, nil
+}

@@ -61,6 +61,8 @@ type Store interface {
 	// TruthMarks returns what WriteTruthMarks has kept, by asset.
 	TruthMarks(ctx context.Context, pipeline string) (assets []string, looked, matured []int64, err error)
 	WriteTruthMarks(ctx context.Context, pipeline string, at int64, assets []string, looked, matured []int64) error
+	// LabelStats returns how long after it happened labels are told, in seconds, how many are in conflict, how many predictions counted, and how many of those are settled.
+	LabelStats(ctx context.Context, pipeline string) (p50, p95 float64, conflicts, predictions, settled uint64, err error)
 }
 
 // Pipeline is one whose truth is kept.
@@ -92,6 +94,8 @@ type book struct {
 	pages map[string]*page
 	// read is up to where labels were read, in the store's time.
 	read int64
+	// losses are of the versions whose outcomes came last, the newest last.
+	losses []*running
 	// fed is up to where outcomes were told.
 	fed int64
 }
@@ -549,23 +553,75 @@ func (k *Keeper) settle(ctx context.Context, p *Pipeline, w *event.Settling) err
 
 // feed tells what was settled.
 func (k *Keeper) feed(ctx context.Context, p *Pipeline, b *book) error {
-	if k.told == nil {
-		return nil
-	}
 	for {
 		all, watermark, err := Mature(ctx, k.store, p.Name, nil, b.fed)
 		if err != nil || watermark == b.fed {
 			return err
 		}
 		b.fed = watermark
+		k.lose(p.Name, b, all)
 		slices.SortStableFunc(all, func(x, y Outcome) int { return cmp.Compare(x.End, y.End) })
-		k.told(p.Name, all)
+		if k.told != nil {
+			k.told(p.Name, all)
+		}
 	}
+}
+
+// running is the mean loss of a version, over about its last thousand outcomes.
+type running struct {
+	version string
+	n, mean float64
+}
+
+// maxLosses is how many versions of a pipeline have a gauge.
+const maxLosses = 4
+
+// lose follows the realised loss of the versions.
+func (k *Keeper) lose(pipeline string, b *book, all []Outcome) {
+	for i := range all {
+		o := &all[i]
+		if math.IsNaN(o.Loss) {
+			continue
+		}
+		at := slices.IndexFunc(b.losses, func(r *running) bool { return r.version == o.Version })
+		if at < 0 {
+			if len(b.losses) == maxLosses {
+				k.metrics.loss.DeleteLabelValues(pipeline, b.losses[0].version)
+				b.losses = slices.Delete(b.losses, 0, 1)
+			}
+			at = len(b.losses)
+			b.losses = append(b.losses, &running{version: o.Version})
+		}
+		r := b.losses[at]
+		r.n = min(r.n+1, 1000)
+		r.mean += (o.Loss - r.mean) / r.n
+	}
+	for _, r := range b.losses {
+		k.metrics.loss.WithLabelValues(pipeline, r.version).Set(r.mean)
+	}
+}
+
+// measure sets what the metrics tell of labels.
+func (k *Keeper) measure(ctx context.Context, pipeline string) error {
+	p50, p95, conflicts, predictions, settled, err := k.store.LabelStats(ctx, pipeline)
+	if err != nil {
+		return err
+	}
+	k.metrics.lag.WithLabelValues(pipeline, "0.5").Set(p50)
+	k.metrics.lag.WithLabelValues(pipeline, "0.95").Set(p95)
+	k.metrics.conflicts.WithLabelValues(pipeline).Set(float64(conflicts))
+	if predictions > 0 {
+		k.metrics.coverage.WithLabelValues(pipeline).Set(min(float64(settled)/float64(predictions), 1))
+	}
+	return nil
 }
 
 // mark keeps how far the truth is settled.
 func (k *Keeper) mark(ctx context.Context, now time.Time) error {
 	for name, b := range k.books {
+		if err := k.measure(ctx, name); err != nil {
+			return err
+		}
 		var assets []string
 		var looked, matured []int64
 		for a, g := range b.pages {

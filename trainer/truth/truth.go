@@ -3,7 +3,8 @@
 //
 // The rules are here, pure, for one prediction at a time. Whole pipelines are settled in ClickHouse by the same rules, which a test holds equal.
 //
-// Metrics: andon_truth_outcomes_total (by pipeline), andon_truth_failed_rounds_total.
+// Metrics: andon_truth_outcomes_total, andon_truth_label_lag_seconds, andon_truth_coverage_ratio, andon_truth_conflicts, andon_truth_loss (by pipeline, the lag by quantile and the loss by
+// version), andon_truth_failed_rounds_total.
 package truth
 
 import (
