@@ -3,7 +3,7 @@ SHELL := /bin/sh
 GO ?= go
 export CGO_ENABLED := 1
 
-.PHONY: help run build deps deps-libs deps-ui deps-browser deps-video deps-kafka deps-gpu test test-kafka ui-test check fmt vet lint imports ui bench chaos clean
+.PHONY: help run build deps deps-libs deps-ui deps-browser deps-video deps-kafka deps-gpu test test-kafka ui-test check fmt vet lint imports ui bench chaos drama clean
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -76,6 +76,9 @@ bench: build ## the benchmarks; what each shows is in bench/README.md
 
 chaos: build ## break the appliance ROUNDS times at moments drawn from SEED; fails if a record is lost or doubled
 	@$(GO) run ./bench/chaos -rounds $(or $(ROUNDS),20) -seed $(or $(SEED),1)
+
+drama: build ## play a stale model's whole story with a real appliance: alarm, challenger, gate, canary, promotion, sabotage, rollback; fails unless every act goes as written
+	@$(GO) run ./bench/drama
 
 clean: ## remove what was built; the fetched libraries stay
 	@rm -rf bin

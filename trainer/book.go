@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"andon/event"
 	"andon/model"
@@ -137,9 +138,10 @@ func (b *book) read(ctx context.Context, t *Trainer, pipeline string, into *prog
 				return err
 			}
 		}
-		if err := b.ends(into); err != nil {
-			return err
-		}
+	}
+	// What belongs to one life is settled in one round or two, so a life is summed up a little later.
+	if err := b.ends(into, time.Now().Add(-2*t.cfg.Look).UnixNano()); err != nil {
+		return err
 	}
 	into.Assets = len(b.until)
 	return nil
@@ -181,8 +183,8 @@ func (b *book) take(o *event.Outcome, into *progress) error {
 	return nil
 }
 
-// ends makes numbers of the lives whose truth has come.
-func (b *book) ends(into *progress) error {
+// ends makes numbers of the lives whose truth had come by then.
+func (b *book) ends(into *progress, by int64) error {
 	if !b.life {
 		return nil
 	}
@@ -190,6 +192,9 @@ func (b *book) ends(into *progress) error {
 		return cmp.Or(cmp.Compare(b.open[x].settled, b.open[y].settled), cmp.Compare(x, y))
 	})
 	for _, a := range assets {
+		if b.open[a].settled > by {
+			break // they are in that order
+		}
 		if err := b.close(a, b.open[a], into); err != nil {
 			return err
 		}

@@ -106,7 +106,9 @@ type campaign struct {
 	Gate   *gateFacts   `json:"gate,omitempty"`
 	Beside *besideFacts `json:"beside,omitempty"`
 	// Paired is the sequence of gains of shadow and canary, Watched that after the promotion.
-	Paired  *progress `json:"paired,omitempty"`
+	Paired *progress `json:"paired,omitempty"`
+	// Before is how many assets the sequence rested on when the canary began.
+	Before  int       `json:"before,omitempty"`
 	Watched *progress `json:"watched,omitempty"`
 
 	// book gathers outcomes of the stage; it is filled anew after a restart.
@@ -165,6 +167,21 @@ func (c *campaign) entered() time.Time { return time.Unix(0, c.Entered) }
 func (c *campaign) enter(stage string) {
 	c.Stage, c.Entered = stage, time.Now().UnixNano()
 	c.Asking, c.Next, c.kind, c.counted = "", "", "", time.Time{}
+}
+
+// follow begins the stage that follows the one which was passed last.
+func (c *campaign) follow() {
+	next := map[string]string{event.StageTrigger: event.StageTrain, event.StageTrain: event.StageGate, event.StageGate: event.StageShadow, event.StageShadow: event.StageCanary,
+		event.StageCanary: event.StagePromote, event.StagePromote: event.StageWatch}[c.Stage]
+	switch {
+	case c.Unproven != "" && c.Stage != event.StagePromote:
+		next = event.StagePromote
+	case c.Stage == event.StageTrigger && c.Challenger != "": // a person brought it
+		next = event.StageGate
+	case c.Stage == event.StageShadow && c.Paired != nil:
+		c.Before = c.Paired.Assets
+	}
+	c.enter(next)
 }
 
 // over tells whether a decision ends its campaign.
@@ -297,6 +314,9 @@ func (t *Trainer) resume(ctx context.Context, s *student) error {
 	var c campaign
 	if err := json.Unmarshal([]byte(last.Facts), &c); err != nil || c.ID != last.Campaign {
 		return nil // an older version's
+	}
+	if last.Verdict == event.DecidedGo && last.Who == who { // it ended between a stage and the next
+		c.follow()
 	}
 	s.campaign, s.cooling = &c, time.Time{}
 	if last.Time < s.moved.Time.UnixNano() {

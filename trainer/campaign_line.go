@@ -46,6 +46,7 @@ func (t *Trainer) beside(ctx context.Context, s *student) {
 		}
 		t.decided(ctx, s, event.DecidedGo, "shadow", "%d windows of %d assets were scored in the shadow: %v", f.Windows, f.Assets, p)
 		c.enter(event.StageCanary)
+		c.Before = p.Assets
 	}
 }
 
@@ -79,7 +80,7 @@ func (t *Trainer) canary(ctx context.Context, s *student) {
 	switch {
 	case p.verdict() == gate.Reject:
 		t.end(ctx, s, event.DecidedNo, "worse", "refused as a canary: it is worse: %v", p)
-	case p.verdict() == gate.Promote && p.Assets >= l.Canary.Assets:
+	case p.verdict() == gate.Promote && p.Assets-c.Before >= l.Canary.Assets: // a canary that nobody has seen fly proves little
 		t.decided(ctx, s, event.DecidedGo, "canary", "better: %v", p)
 		c.enter(event.StagePromote)
 	case time.Since(c.entered()) > l.Canary.Patience:

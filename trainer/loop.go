@@ -88,7 +88,7 @@ type CanaryConfig struct {
 	Percent float64 `yaml:"percent"`
 	// Alpha is the chance that a challenger which is no better is taken for better, however often one looks.
 	Alpha float64 `yaml:"alpha"`
-	// Assets is on how many assets the verdict must rest at least.
+	// Assets is on how many assets, beyond those of the shadow, a promotion must rest at least.
 	Assets int `yaml:"assets"`
 	// Patience is how long to wait for a verdict.
 	Patience time.Duration `yaml:"patience"`
