@@ -48,6 +48,7 @@ var foreign = map[string][]string{
 	"github.com/gorilla/websocket":        {"console", "bench"},
 	"github.com/ebitengine/purego":        {"sinks/clickhouse", "model", "ingest"},
 	"github.com/minio/minio-go":           {"model"},
+	"github.com/apache/arrow":             {"trainer", "bench"},
 	"google.golang.org/protobuf":          {"model", "scorer", "bench"},
 	"google.golang.org/grpc":              {"scorer", "bench"},
 	"github.com/eclipse/paho.mqtt.golang": {"sinks/alerts"},

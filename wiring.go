@@ -73,7 +73,11 @@ func newTeacher(cfg *Config, store *lessons, models *model.Registry, out func(ev
 			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Loop: p.loop(), Featurize: p.featurizer(), Refer: p.refer()})
 		}
 	}
-	return trainer.New(cfg.Trainer, all, store, models, out, log, reg)
+	tc := cfg.Trainer
+	if tc.Dir == "" {
+		tc.Dir = cfg.path("trainings")
+	}
+	return trainer.New(tc, all, store, models, out, log, reg)
 }
 
 // ensureTopics makes the topics that the pipelines read and the appliance writes: on the embedded broker with explicit bounds, on a cluster only if it is allowed.

@@ -9,6 +9,7 @@ import (
 	"andon/model"
 	"andon/model/ort"
 	"andon/trainer/evaluate"
+	"andon/trainer/exec"
 	"andon/trainer/fit"
 )
 
@@ -23,6 +24,8 @@ type Config struct {
 	BackoffLimit time.Duration `yaml:"backoff_limit"`
 	// Memory bounds the windows of one run; where there are more, every n-th is taken.
 	Memory event.Bytes `yaml:"memory"`
+	// Dir is where trainings by a command have their folders; empty: trainings in the data folder.
+	Dir string `yaml:"dir"`
 }
 
 // Default returns the settings of one machine that also serves.
@@ -53,10 +56,14 @@ type Spec struct {
 	// Unit is the value's unit, for people; empty takes the task's.
 	Unit string `yaml:"unit"`
 
-	// Network is gru or lstm, whose Hidden are units a layer and Layers their number; or, for anomaly, autoencoder, with Hidden units around a code of a quarter of them.
+	// Network is gru or lstm, whose Hidden are units a layer and Layers their number; or, for anomaly, autoencoder, with Hidden units around a code of a quarter of them. command has
+	// the program of Command train.
 	Network string `yaml:"network"`
 	Hidden  int    `yaml:"hidden"`
 	Layers  int    `yaml:"layers"`
+
+	// Command says which program trains, for the network command; nil for others.
+	Command *exec.Config `yaml:"command"`
 
 	// Warm begins with the champion's parameters, and its scale of the channels, where it is of the same network; else, and where there is none, from scratch.
 	Warm bool `yaml:"warm"`
@@ -163,6 +170,10 @@ func (s *Spec) UnmarshalYAML(unmarshal func(any) error) error {
 	task, _ := keys["task"].(string)
 	type plain Spec
 	*s = DefaultSpec(model.Task(task))
+	if keys["command"] != nil {
+		c := defaultCommand()
+		s.Command = &c
+	}
 	return unmarshal((*plain)(s))
 }
 
@@ -182,7 +193,14 @@ func (s *Spec) Validate() error {
 	default:
 		f.check(false, "task", string(s.Task), fmt.Sprintf("%s, %s, %s or %s", model.RemainingLife, model.Anomaly, model.Classification, model.Detection))
 	}
-	f.check(pictured(s.Task) || s.Network == fit.GRU || s.Network == fit.LSTM || s.Network == Autoencoder && s.Task == model.Anomaly, "network", s.Network, "gru or lstm, or for anomaly autoencoder")
+	f.check(pictured(s.Task) || s.Network == fit.GRU || s.Network == fit.LSTM || s.Network == Command || s.Network == Autoencoder && s.Task == model.Anomaly, "network", s.Network,
+		"gru, lstm or command, or for anomaly autoencoder")
+	f.check(!pictured(s.Task) || s.Network != Command, "network", s.Network, "for pictures: those are trained here, or pushed")
+	f.check((s.Network == Command) == (s.Command != nil), "command", s.Command != nil, "there exactly when network is command: name the program in command.run")
+	if s.Command != nil {
+		f.add(s.Command.Validate())
+		f.check(!s.Warm && s.Search.Trials < 2, "network", s.Network, "for warm or search: those are of networks that are trained here")
+	}
 	f.add(s.Search.validate())
 	if s.Warm && s.Search.Trials > 1 {
 		f.check(false, "warm", s.Warm, "for search.trials above 1: networks of other sizes cannot begin with the champion's parameters")

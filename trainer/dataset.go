@@ -27,7 +27,9 @@ type dataset struct {
 	remaining []float64
 	// trainOf and valOf are where the windows came from.
 	trainOf, valOf []origin
-	query, digest  string
+	// names are the assets', by origin.asset.
+	names         []string
+	query, digest string
 	// spans are where the rows lie in the log.
 	spans  []event.Span
 	assets int
@@ -392,6 +394,7 @@ func (b *builder) add(featurize Featurize, l *life, held map[string]bool) error 
 		if !ok {
 			number = int32(len(b.numbers))
 			b.numbers[l.asset] = number
+			b.d.names = append(b.d.names, l.asset)
 		}
 		if o := (origin{number, end, l.fresh(end, b.spec, b.since)}); validates {
 			b.d.valOf = append(b.d.valOf, o)

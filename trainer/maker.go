@@ -6,6 +6,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/model/adopt"
 )
 
 // Job is an order to make challengers of a pipeline's model. It says all that a worker elsewhere needs beside the configuration.
@@ -36,12 +37,22 @@ type Local struct {
 	Memory    event.Bytes
 	// Get finds a champion, for a warm start; it may be nil, then every start is from scratch.
 	Get func(pipeline, version string) (*model.Model, error)
+	// Dir is where trainings by a command have their folders, Limits what may come of them.
+	Dir    string
+	Limits adopt.Limits
 }
 
 // Make trains what the pipeline's model section says.
 func (l *Local) Make(ctx context.Context, j Job) ([]*Lesson, error) {
 	for i := range l.Pipelines {
 		if p := &l.Pipelines[i]; p.Name == j.Pipeline {
+			if p.Spec.Network == Command {
+				lesson, err := l.command(ctx, p, j)
+				if err != nil {
+					return nil, err
+				}
+				return []*Lesson{lesson}, nil
+			}
 			var champion *model.Model
 			if p.Spec.Warm && l.Get != nil && j.Champion != "" {
 				var err error

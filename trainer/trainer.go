@@ -18,6 +18,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/model/adopt"
 )
 
 // Source is where training data comes from.
@@ -131,7 +132,7 @@ func New(cfg Config, pipelines []Pipeline, store Store, registry Registry, out f
 	for _, p := range pipelines {
 		t.pipelines = append(t.pipelines, &student{Pipeline: p, wake: make(chan struct{}, 1), settled: map[string]bool{}})
 	}
-	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory, Get: t.champion}
+	t.maker = &Local{Source: store, Pipelines: pipelines, Memory: cfg.Memory, Get: t.champion, Dir: cfg.Dir, Limits: adopt.DefaultLimits()}
 	return t
 }
 

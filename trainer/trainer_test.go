@@ -314,7 +314,7 @@ func TestSpecYAML(t *testing.T) {
 	bad("task: remaining-life\nhidden: 0\nhorizon: 200\nbatch: 0", "horizon: 200 is not at least 1 and less than cap", "hidden: 0 is not between 1 and 1024",
 		"batch: 0 is not at least 1", "shards: 1 is not between 1 and the batch")
 	bad("task: anomaly\nmin_rows: 3\nnetwork: mlp\nsearch: {trials: 2, keep: 3, networks: [autoencoder]}\nwarm: true",
-		"min_rows: 3 is not at least 100", "network: mlp is not gru or lstm, or for anomaly autoencoder", "search.keep: 3 is not between 0 and trials",
+		"min_rows: 3 is not at least 100", "network: mlp is not gru, lstm or command, or for anomaly autoencoder", "search.keep: 3 is not between 0 and trials",
 		"search.networks: autoencoder is not gru or lstm: losses of others cannot be set beside theirs", "warm: true is not for search.trials above 1: networks of other sizes cannot begin with the champion's parameters")
 	c := Default()
 	if err := c.Validate(); err != nil {
