@@ -139,6 +139,7 @@ func TestUplinkSettles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Topics.Drift = "plant.drift"
 	c.settle()
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
@@ -147,7 +148,7 @@ func TestUplinkSettles(t *testing.T) {
 	for _, x := range c.Uplink.Topics {
 		names = append(names, x.From)
 	}
-	if want := []string{"andon.scores", "andon.alerts", "andon.drift", "andon.trainings", "andon.deadletter"}; !reflect.DeepEqual(names, want) {
+	if want := []string{"andon.scores", "andon.alerts", "plant.drift", "andon.trainings", "andon.deadletter"}; !reflect.DeepEqual(names, want) {
 		t.Errorf("%v go up, want %v", names, want)
 	}
 	if !c.Pipelines[0].PublishScores {

@@ -18,19 +18,13 @@ import (
 	"andon/sinks/kafka/uplink"
 )
 
-// The topics of drift and of trainings, which go up where nothing else is said.
-const (
-	driftTopic     = "andon.drift"
-	trainingsTopic = "andon.trainings"
-)
-
 // settleUplink fills in what goes up where nothing is said, and lets the pipelines publish the scores that do.
 func (c *Config) settleUplink() {
 	if !c.Uplink.On() {
 		return
 	}
 	if len(c.Uplink.Topics) == 0 {
-		for _, name := range []string{c.Topics.Scores, c.Topics.Alerts, driftTopic, trainingsTopic, c.Topics.DeadLetter} {
+		for _, name := range []string{c.Topics.Scores, c.Topics.Alerts, c.Topics.Drift, c.Topics.Trainings, c.Topics.DeadLetter} {
 			c.Uplink.Topics = append(c.Uplink.Topics, uplink.Topic{From: name})
 		}
 	}
