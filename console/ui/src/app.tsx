@@ -3,6 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { link } from './lib/route.ts';
+import { waiting } from './state/alerts.ts';
 import { feedState, reconnect } from './state/feed.ts';
 import { outdated, status } from './state/line.ts';
 import { route } from './state/route.ts';
@@ -15,6 +16,7 @@ import { AssetPage } from './pages/asset.tsx';
 import { TrainingPage } from './pages/training.tsx';
 import { TruthPage } from './pages/truth.tsx';
 import { ModelsPage } from './pages/models.tsx';
+import { AlertsPage } from './pages/alerts.tsx';
 import { LettersPage } from './pages/letters.tsx';
 import { SqlPage } from './pages/sql.tsx';
 
@@ -24,6 +26,7 @@ const places = [
   { page: 'training', name: 'Training', key: 't' },
   { page: 'truth', name: 'Truth', key: 'y' },
   { page: 'models', name: 'Models', key: 'm' },
+  { page: 'alerts', name: 'Alerts', key: 'a' },
   { page: 'letters', name: 'Letters', key: 'd' },
   { page: 'sql', name: 'SQL', key: 's' },
 ];
@@ -53,6 +56,7 @@ export function App() {
             <a key={p.page} href={link(p.page)} aria-current={p.page === shown ? 'page' : undefined}>
               <Icon name={p.page} />
               <span>{p.name}</span>
+              {p.page === 'alerts' && waiting.value.length > 0 && <Waiting />}
               {p.page === 'training' && busy && <span class="pulse" title="A model is being trained" />}
             </a>
           ))}
@@ -79,6 +83,18 @@ export function App() {
   );
 }
 
+/** Waiting counts the alerts that nobody looks after, in the colour of the worst. */
+function Waiting() {
+  const list = waiting.value;
+  const worst = list.some((a) => a.severity === 'critical') ? 'tone-critical' : list.some((a) => a.severity === 'warning') ? 'tone-watch' : 'tone-accent';
+  return (
+    <span class={`count num ${worst}`}>
+      {list.length > 999 ? '999+' : list.length}
+      <span class="hidden"> open</span>
+    </span>
+  );
+}
+
 function Page({ page }: { page: string }) {
   switch (page) {
     case 'line':
@@ -93,6 +109,8 @@ function Page({ page }: { page: string }) {
       return <TruthPage />;
     case 'models':
       return <ModelsPage />;
+    case 'alerts':
+      return <AlertsPage />;
     case 'letters':
       return <LettersPage />;
     case 'sql':
@@ -181,7 +199,8 @@ function Keys({ dialog }: { dialog: preact.RefObject<HTMLDialogElement | null> }
   const keys: [string[], string][] = [
     ...places.map((p): [string[], string] => [['g', p.key], `Go to ${p.name}`]),
     [['/'], 'Filter the fleet'],
-    [['j', 'k'], 'Next, previous asset'],
+    [['j', 'k'], 'Next, previous asset or alert'],
+    [['a', 's', 'r'], 'Acknowledge, snooze, resolve the alert'],
     [['Enter'], 'Open the asset'],
     [['p'], 'Pause and resume an asset’s charts'],
     [['Ctrl', 'Enter'], 'Run the query'],

@@ -9,13 +9,16 @@ import './style/training.css';
 import './style/sql.css';
 import './style/letters.css';
 import './style/models.css';
+import './style/alerts.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { startAlerts } from './state/alerts.ts';
 import { connect } from './state/feed.ts';
 import { startLine } from './state/line.ts';
 import { startTraining } from './state/training.ts';
 
 startLine();
 startTraining();
+startAlerts();
 connect();
 render(<App />, document.getElementById('app')!);

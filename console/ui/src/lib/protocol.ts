@@ -1,5 +1,7 @@
 // The live feed's messages; console/protocol.go and console/frame.go describe them.
 
+import type { Alert } from './alerts.ts';
+
 export interface Pipeline {
   name: string;
   topic: string;
@@ -119,6 +121,8 @@ export interface Body {
   most?: number;
   rows?: FleetRow[];
   runs?: Run[];
+  open?: number;
+  alerts?: Alert[];
   signals?: string[];
   from?: number;
   step?: number;

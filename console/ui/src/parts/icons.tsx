@@ -19,6 +19,7 @@ const paths: Record<string, JSX.Element> = {
   store: <path d="M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zm0 0c0 4 16 4 16 0M4 12c0 4 16 4 16 0" />,
   dead: <path d="M4 5h16v14H4zm0 1 8 7 8-7" />,
   truth: <path d="M4 12.5 9.5 18 20 6.5" />,
+  alerts: <path d="M6 16V11a6 6 0 1 1 12 0v5l2 2H4zm4 5h4" />,
   letters: <path d="M4 5h16v14H4zm0 1 8 7 8-7" />,
   again: <path d="M4 12a8 8 0 0 1 14-5.3L20 9M20 4v5h-5M20 12a8 8 0 0 1-14 5.3L4 15m0 5v-5h5" />,
   host: <path d="M4 5h16v6H4zm0 8h16v6H4zm3-5h.1M7 16h.1" />,
