@@ -13,6 +13,7 @@ import { Icon, Lantern } from './parts/icons.tsx';
 import { LinePage } from './pages/line.tsx';
 import { FleetPage } from './pages/fleet.tsx';
 import { AssetPage } from './pages/asset.tsx';
+import { CamerasPage } from './pages/cameras.tsx';
 import { TrainingPage } from './pages/training.tsx';
 import { TruthPage } from './pages/truth.tsx';
 import { ModelsPage } from './pages/models.tsx';
@@ -23,6 +24,7 @@ import { SqlPage } from './pages/sql.tsx';
 const places = [
   { page: 'line', name: 'Line', key: 'l' },
   { page: 'fleet', name: 'Fleet', key: 'f' },
+  { page: 'cameras', name: 'Cameras', key: 'c' },
   { page: 'training', name: 'Training', key: 't' },
   { page: 'truth', name: 'Truth', key: 'y' },
   { page: 'models', name: 'Models', key: 'm' },
@@ -103,6 +105,8 @@ function Page({ page }: { page: string }) {
       return <FleetPage />;
     case 'asset':
       return <AssetPage />;
+    case 'cameras':
+      return <CamerasPage />;
     case 'training':
       return <TrainingPage />;
     case 'truth':
@@ -203,6 +207,8 @@ function Keys({ dialog }: { dialog: preact.RefObject<HTMLDialogElement | null> }
     [['a', 's', 'r'], 'Acknowledge, snooze, resolve the alert'],
     [['Enter'], 'Open the asset'],
     [['p'], 'Pause and resume an asset’s charts'],
+    [['[', ']'], 'The frame before, the next frame of a camera'],
+    [['l', 'b'], 'Label a camera’s frame; boxes on and off'],
     [['Ctrl', 'Enter'], 'Run the query'],
     [['t'], 'Dark or light'],
     [['?'], 'These keys'],

@@ -5,6 +5,7 @@ import './style/parts.css';
 import './style/line.css';
 import './style/fleet.css';
 import './style/asset.css';
+import './style/cameras.css';
 import './style/training.css';
 import './style/sql.css';
 import './style/letters.css';

@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 const paths: Record<string, JSX.Element> = {
   line: <path d="M3 12h4l3-7 4 14 3-7h4" />,
   fleet: <path d="M4 6h16M4 12h11M4 18h7" />,
+  cameras: <path d="M3 7h12v10H3zm12 4 6-3v8l-6-3M7 10h.1" />,
   training: <path d="M4 4v16h16M8 15l4-5 3 2 5-7" />,
   models: <path d="M12 3 4 7v10l8 4 8-4V7zm0 8v10M4 7l8 4 8-4" />,
   sql: <path d="m7 8-4 4 4 4m10-8 4 4-4 4M14 5l-4 14" />,
