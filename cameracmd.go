@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	neturl "net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,15 +46,20 @@ func (c *cameraCommand) Run(t *talk) error {
 		return err
 	}
 	own := cfg.embeddedBroker() && len(c.Kafka) == 0
-	return sendFrames(t, video.Feed{Source: video.Source{Input: c.URL, FPS: c.FPS, Limit: c.MaxMessage}, Camera: c.Camera, Topic: c.Topic}, at, own || at.CreateTopics, newLogger(cfg.Log, t.err))
+	return sendFrames(t, video.Feed{Source: video.Source{Input: c.URL, FPS: c.FPS, Limit: c.MaxMessage}, Camera: c.Camera, Topic: c.Topic}, at, own || at.CreateTopics, cfg, newLogger(cfg.Log, t.err))
 }
 
 // sendFrames runs a feed and tells how far it is. With makeTopic the topic is made where it is missing.
-func sendFrames(t *talk, feed video.Feed, at ingest.Config, makeTopic bool, log *slog.Logger) error {
+func sendFrames(t *talk, feed video.Feed, at ingest.Config, makeTopic bool, cfg *Config, log *slog.Logger) error {
 	if feed.Topic == "" {
 		feed.Topic = video.DefaultTopic
 	}
-	f, err := video.New(feed, video.Surroundings{Brokers: at.Brokers, Security: security(at), Progress: func(p video.Progress) {
+	with := video.Surroundings{}
+	if a, err := readAddresses(cfg.Data); err == nil && a.Console != "" { // the appliance of the data folder keeps what is too large
+		with.Large, with.Inline = uploader("http://"+a.Console, feed.Topic), int(min(feed.Source.Limit, cfg.Evidence.MaxInline))
+		feed.Source.Limit = max(feed.Source.Limit, largestPicture)
+	}
+	f, err := video.New(feed, video.Surroundings{Large: with.Large, Inline: with.Inline, Brokers: at.Brokers, Security: security(at), Progress: func(p video.Progress) {
 		fmt.Fprintf(t.err, "camera %s: %d frames, %d bytes, captured %s, %.1f frames/s, %d dropped, %d too large, %d reconnects\n", p.Camera, p.Sent, p.Bytes,
 			p.Captured.Format(time.RFC3339), p.FramesPerSecond, p.Dropped, p.TooLarge, p.Reconnects)
 	}}, log)
@@ -65,4 +76,29 @@ func sendFrames(t *talk, feed video.Feed, at ingest.Config, makeTopic bool, log 
 		return environment(err)
 	}
 	return f.Run(t.ctx)
+}
+
+// largestPicture is what a frame that does not go into a record may take.
+const largestPicture = 16 << 20
+
+// uploader gives pictures that are too large for a record to the appliance's evidence store.
+func uploader(url, topic string) func(ctx context.Context, f *video.Frame) (string, error) {
+	return func(ctx context.Context, f *video.Frame) (string, error) {
+		q := neturl.Values{"source": {topic}, "camera": {f.Camera}, "captured": {strconv.FormatInt(f.Captured.UnixNano(), 10)}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/v1/evidence?"+q.Encode(), bytes.NewReader(f.JPEG))
+		if err != nil {
+			return "", err
+		}
+		req.Header.Set("Content-Type", video.ContentType)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return "", err
+		}
+		defer res.Body.Close()
+		var answer struct{ Ref, Error string }
+		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusCreated {
+			return "", fmt.Errorf("%s: %s", res.Status, answer.Error)
+		}
+		return answer.Ref, nil
+	}
 }

@@ -76,6 +76,8 @@ type Config struct {
 	Pipelines    []Pipeline   `yaml:"pipelines"`
 	// Demo is what `andon up --demo` replays.
 	Demo []replay.Replay `yaml:"demo"`
+	// DemoCameras are its videos.
+	DemoCameras []DemoCamera `yaml:"demo_cameras"`
 }
 
 // Log says what is written to standard error.
@@ -363,6 +365,9 @@ func (c *Config) Validate() error {
 	}
 	for i := range c.Demo {
 		section(fmt.Sprintf("demo[%d]", i), c.Demo[i].Validate())
+	}
+	for i := range c.DemoCameras {
+		section(fmt.Sprintf("demo_cameras[%d]", i), c.DemoCameras[i].Validate())
 	}
 	return errors.Join(errs...)
 }

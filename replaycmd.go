@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"os"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type replayCommand struct {
 	Camera     string      `help:"The camera that the frames are of." placeholder:"NAME" group:"Frames of a video"`
 	FPS        float64     `name:"fps" help:"Frames a second of video." default:"5" group:"Frames of a video"`
 	MaxMessage event.Bytes `help:"Bytes of the largest frame; a larger one ends the replay." default:"1000000" group:"Frames of a video"`
+	Labels     string      `help:"CSV of what is in the video (from,to,label,x0,y0,x1,y1: seconds, and a box in 0 to 1 where there is one; the label clear: nothing), told to the topic of labels behind each frame." type:"path" group:"Frames of a video"`
+	LabelsOf   string      `name:"labels-of" help:"The pipeline whose frames the labels are of." placeholder:"PIPELINE" group:"Frames of a video"`
 
 	Pipeline   string  `help:"Instead of sending anything: give windows of this pipeline's past new scores." group:"Scores of the past" placeholder:"PIPELINE"`
 	From       string  `help:"Windows that end from here on: an event time (2020-01-05T00:00:00Z), or a duration before the newest (24h); or the offsets from which records complete them: 1500, or 0:1500,3:200 for some partitions." group:"Scores of the past" placeholder:"TIME|OFFSETS"`
@@ -83,7 +86,19 @@ func (c *replayCommand) Run(t *talk) error {
 		if c.Speed != nil {
 			feed.Speed = *c.Speed
 		}
-		return sendFrames(t, feed, at, at.CreateTopics || cfg.embeddedBroker() && len(c.Kafka) == 0, log)
+		if c.Labels != "" {
+			text, err := os.Open(c.Labels)
+			if err != nil {
+				return usage(fmt.Errorf("--labels: %w", err))
+			}
+			defer text.Close()
+			told, err := video.ReadLabels(text)
+			if err != nil {
+				return usage(fmt.Errorf("--labels: %s: %w", c.Labels, err))
+			}
+			feed.Truth = &video.Truth{Pipeline: c.LabelsOf, Topic: cfg.Topics.Labels, Who: "replay", Told: told}
+		}
+		return sendFrames(t, feed, at, at.CreateTopics || cfg.embeddedBroker() && len(c.Kafka) == 0, cfg, log)
 	}
 	def, files, err := c.definition(cfg)
 	if err != nil {
@@ -115,6 +130,8 @@ func (c *replayCommand) check() error {
 	fault(c.Video != "" && (c.File != "" || c.Demo != ""), "--video sends frames, and --file and --demo send rows: give one of them")
 	fault(c.Video != "" && (c.Asset != "" || c.Time != "" || len(c.Signals) > 0 || c.Step != 0 || c.Cursor != "" || c.Failures != "" || c.MaxRate != 0 || c.MaxRows != 0),
 		"--asset, --time, --signals, --step, --cursor, --failures, --max-rate and --max-rows are for rows: leave them out with --video")
+	fault(c.Labels != "" && (c.Video == "" || c.LabelsOf == ""), "--labels are of a --video, and --labels-of names the pipeline of its frames")
+	fault(c.LabelsOf != "" && c.Labels == "", "--labels-of is for --labels: give both")
 	fault(c.Video == "" && c.Camera != "", "--camera names whose frames a video has: name the --video, or see andon camera")
 	fault(c.Pipeline != "" && sends, "--pipeline scores the past anew, and --file, --demo, --video and --topic send: give one or the other")
 	fault(c.Pipeline == "" && (c.From != "" || c.To != "" || c.Model != "" || c.RunName != "" || c.Rate != 0 || c.JSON),

@@ -288,6 +288,9 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		if err := startDemo(team, cfg, intakeAt, room("replay")); err != nil {
 			return usage(err)
 		}
+		if err := startDemoCameras(team, cfg, intakeAt, room("replay")); err != nil {
+			return usage(err)
+		}
 	}
 	team.run(0, "trainer", teacher.Run)
 	team.run(0, "truth", honest.Run)

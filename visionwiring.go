@@ -203,6 +203,10 @@ func (k keptFrames) Kept(pipeline, camera, kind string, limit int) []console.Kep
 	return out
 }
 
+func (k keptFrames) Take(ctx context.Context, source, camera string, captured int64, jpeg []byte) (string, error) {
+	return k.Put(ctx, &evidence.Item{Pipeline: source, Camera: camera, Captured: captured, Kind: evidence.Sampled, JPEG: jpeg, Note: map[string]any{"pipeline": source, "camera": camera, "captured": captured, "kind": "large"}})
+}
+
 // labelsOf tells what a pipeline's live model knows.
 func labelsOf(models *model.Registry) func(pipeline string) []string {
 	return func(pipeline string) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -62,6 +63,8 @@ type Evidence interface {
 	Get(ctx context.Context, ref string) (jpeg, note []byte, err error)
 	// Kept lists frames of a pipeline, the newest first; an empty camera or kind, and a limit of 0, are no bound.
 	Kept(pipeline, camera, kind string, limit int) []Kept
+	// Take keeps a picture that is too large for a record, and returns its name.
+	Take(ctx context.Context, source, camera string, captured int64, jpeg []byte) (ref string, err error)
 }
 
 // Bounds of what the page remembers of cameras.
@@ -422,6 +425,38 @@ func (c *Console) getEvidence(w http.ResponseWriter, r *http.Request) {
 	default:
 		picture(w, r, strconv.Itoa(len(jpeg))+"-"+ref, true, jpeg)
 	}
+}
+
+// mostPicture is the largest picture that is taken in.
+const mostPicture = 64 << 20
+
+// postEvidence takes in a picture that is too large for a record of Kafka: its record names it then.
+func (c *Console) postEvidence(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	captured, err := strconv.ParseInt(q.Get("captured"), 10, 64)
+	if err != nil || q.Get("source") == "" || q.Get("camera") == "" {
+		fail(w, http.StatusBadRequest, "bad_request", "say in the query whose it is: ?source=TOPIC&camera=NAME&captured=NANOSECONDS")
+		return
+	}
+	if r.Header.Get("Content-Type") != "image/jpeg" {
+		fail(w, http.StatusUnsupportedMediaType, "bad_request", "send the picture as image/jpeg")
+		return
+	}
+	if c.evidence == nil {
+		fail(w, http.StatusNotFound, "not_found", "no frames are kept here")
+		return
+	}
+	jpeg, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostPicture))
+	if err != nil || len(jpeg) < 4 || jpeg[0] != 0xFF || jpeg[1] != 0xD8 {
+		fail(w, http.StatusBadRequest, "bad_request", fmt.Sprintf("the body is no JPEG of at most %d bytes", mostPicture))
+		return
+	}
+	ref, err := c.evidence.Take(r.Context(), q.Get("source"), q.Get("camera"), captured, jpeg)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, "internal", err.Error())
+		return
+	}
+	answerWith(w, http.StatusCreated, map[string]string{"ref": ref})
 }
 
 const evidencePath = "/api/v1/evidence/"

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +27,10 @@ func (shelf) Get(_ context.Context, ref string) ([]byte, []byte, error) {
 
 func (shelf) Kept(pipeline, camera, _ string, _ int) []Kept {
 	return []Kept{{Ref: "gate/a%2Fb/5.jpg", Pipeline: pipeline, Camera: camera, Captured: 5, Kind: "fired", Bytes: 4}}
+}
+
+func (shelf) Take(_ context.Context, source, camera string, captured int64, jpeg []byte) (string, error) {
+	return fmt.Sprint(source, "/", camera, "/", captured, "/", len(jpeg)), nil
 }
 
 func TestCameras(t *testing.T) {
@@ -101,6 +107,27 @@ func TestCameras(t *testing.T) {
 		if code, body, _ := get(path); code != want {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
+	}
+	post := func(query, kind, body string) (int, string) {
+		t.Helper()
+		res, err := http.Post(server.URL+"/api/v1/evidence"+query, kind, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(text)
+	}
+	if code, body := post("?source=in&camera=c&captured=7", "image/jpeg", "\xff\xd8\xff\xd9"); code != 201 || body != `{"ref":"in/c/7/4"}`+"\n" {
+		t.Errorf("a large picture: %d %s", code, body)
+	}
+	for query, want := range map[string]int{"?source=in&camera=c": 400, "?camera=c&captured=7": 400, "?source=in&camera=c&captured=8": 400} {
+		if code, body := post(query, "image/jpeg", "GIF89a"); code != want {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+	if code, _ := post("?source=in&camera=c&captured=7", "text/plain", "\xff\xd8\xff\xd9"); code != 415 {
+		t.Errorf("as text: %d", code)
 	}
 	if _, note, _ := get("/api/v1/evidence/gate/a%2Fb/5.jpg?note=1"); note != `{"kind":"fired"}`+"\n" {
 		t.Errorf("note %q", note)

@@ -31,6 +31,7 @@ func (c *Console) routes() []route {
 		{"GET", "/api/v1/cameras/{pipeline}/{camera}", c.getCamera},
 		{"GET", "/api/v1/cameras/{pipeline}/{camera}/frame", c.getCameraFrame},
 		{"GET", "/api/v1/evidence", c.getKept},
+		{"POST", "/api/v1/evidence", c.postEvidence},
 		{"GET", "/api/v1/evidence/{ref...}", c.getEvidence},
 		{"POST", "/api/v1/labels", c.postLabels},
 		{"GET", "/api/v1/truth", c.getTruth},

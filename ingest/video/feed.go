@@ -29,8 +29,10 @@ type Feed struct {
 	Topic  string
 	// Speed is seconds of video a second, of a file; 0: as fast as the broker takes it.
 	Speed float64
-	// Start is when the first frame of a file was captured; zero: when the feed starts.
+	// Start is when the first frame of a file was captured; zero: when it came.
 	Start time.Time
+	// Truth is what is known of a file's frames, and sent as labels behind each; nil: nothing.
+	Truth *Truth
 	// Timeout ends the feed of a file when the broker has acknowledged nothing for so long; 0: a minute.
 	Timeout time.Duration
 }
@@ -52,6 +54,8 @@ func (f Feed) Validate() error {
 	fault(!(f.Speed >= 0) || math.IsInf(f.Speed, 0), "speed: %v is not a factor: 1 is as recorded, 0 as fast as possible", f.Speed)
 	fault(f.Source.Loop && f.Speed == 0 && !f.Source.Live(), "speed: a loop as fast as possible fills the log without an end: set a speed")
 	fault(f.Source.Limit < 1<<10 || f.Source.Limit > 64<<20, "max_message: %s is not between 1KiB and 64MiB", f.Source.Limit)
+	fault(f.Truth != nil && (f.Source.Live() || f.Source.Loop), "labels: are of a file that is played once")
+	fault(f.Truth != nil && (f.Truth.Pipeline == "" || f.Truth.Topic == ""), "labels: name the pipeline whose frames they are of, and the topic of labels")
 	fault(f.Timeout < 0, "timeout: %v is not a wait", f.Timeout)
 	return errors.Join(errs...)
 }
@@ -63,6 +67,10 @@ type Surroundings struct {
 	Security dial.Security
 	// Progress is called about once a second, and at the end, from one goroutine at a time. It may be nil.
 	Progress func(Progress)
+	// Large keeps a frame whose JPEG is larger than Inline, and returns by which name it is found there: its record then has the name and no picture. Without it frames
+	// are sent as they are, up to the source's Limit.
+	Large  func(ctx context.Context, f *Frame) (ref string, err error)
+	Inline int
 }
 
 // Progress tells how far a feed is. Sent + Dropped + TooLarge is what came, but for what is under way.
@@ -87,6 +95,7 @@ type Feeder struct {
 	backoff func(tries int) time.Duration
 	log     *slog.Logger
 
+	started                                                    time.Time // when the first frame of a file was captured
 	sent, bytes, dropped, large, reconnects, captured, settled atomic.Int64
 }
 
@@ -156,6 +165,12 @@ func (f *Feeder) run(ctx context.Context) error {
 		})
 	}()
 	send := func(frame Frame) error {
+		if f.with.Large != nil && len(frame.JPEG) > f.with.Inline {
+			var err error
+			if frame.Reference, err = f.with.Large(ctx, &frame); err != nil {
+				return fmt.Errorf("keep frame %d, which is too large for a record: %w", frame.Sequence, err)
+			}
+		}
 		r, err := frame.Record()
 		if err != nil {
 			return err
@@ -181,6 +196,22 @@ func (f *Feeder) run(ctx context.Context) error {
 		out := &kgo.Record{Topic: f.def.Topic, Key: r.Key, Value: r.Value}
 		for _, h := range r.Headers {
 			out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		if f.def.Truth != nil {
+			values, err := f.def.Truth.of(&frame, frame.Captured.Sub(f.started))
+			if err != nil {
+				return err
+			}
+			// Behind the frame: whoever reads of it should find it.
+			defer func() {
+				for _, v := range values {
+					client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: f.def.Truth.Topic, Key: r.Key, Value: v}, func(_ *kgo.Record, err error) {
+						if err != nil {
+							fail(fmt.Errorf("send a label: %w", f.explain(err)))
+						}
+					})
+				}
+			}()
 		}
 		client.Produce(context.WithoutCancel(ctx), out, func(_ *kgo.Record, err error) {
 			<-slots
@@ -231,6 +262,7 @@ func (f *Feeder) file(ctx context.Context, send func(Frame) error) error {
 	if start.IsZero() {
 		start = begun
 	}
+	f.started = start
 	for jpeg, err := range f.def.Source.Frames(ctx) {
 		if err != nil {
 			if large := (*TooLarge)(nil); errors.As(err, &large) {
@@ -243,6 +275,9 @@ func (f *Feeder) file(ctx context.Context, send func(Frame) error) error {
 		if f.def.Speed > 0 {
 			if n == 0 { // ffmpeg took its time to start
 				begun = time.Now()
+				if f.def.Start.IsZero() {
+					start, f.started = begun, begun
+				}
 			}
 			if err := sleep(ctx, time.Until(begun.Add(time.Duration(float64(at)/f.def.Speed)))); err != nil {
 				return err

@@ -77,9 +77,6 @@ func (k *keeper) ref(f *looked, kind string) string {
 	if k.queue == nil {
 		return ""
 	}
-	if f.Reference != "" {
-		return f.Reference
-	}
 	return k.line.deps.Evidence.Ref(k.item(f, kind, nil))
 }
 

@@ -62,7 +62,7 @@ function Wall() {
               </a>
               <span class="muted small">{c.pipeline}</span>
               <span class="num small" title="From the capture to the verdict: median and 99th percentile">
-                {c.age_ms.p50.toFixed(0)} / {c.age_ms.p99.toFixed(0)} ms
+                {c.scored > 0 ? `${c.age_ms.p50.toFixed(0)} / ${c.age_ms.p99.toFixed(0)} ms` : ""}
               </span>
             </div>
           </article>
