@@ -210,6 +210,7 @@ func (t *Trainer) decided(ctx context.Context, s *student, verdict, kind, format
 	}
 	t.record(ctx, event.Decision{Campaign: c.ID, Pipeline: s.Name, Stage: c.Stage, Verdict: verdict, Reason: fmt.Sprintf(format, a...), Champion: c.Champion, Challenger: c.Challenger,
 		Facts: c.facts(), Who: by})
+	t.publish(s) // a training or an exam may follow, which takes long and can be stopped
 }
 
 // moved reports whether there is something new to tell of a stage that waits.

@@ -18,13 +18,13 @@ func (t *Trainer) make(ctx context.Context, s *student) {
 		return
 	}
 	t.decided(ctx, s, event.DecidedWait, "train", "a challenger is trained: %s", c.Why)
+	ctx, stop := t.interruptible(ctx, s)
+	defer stop()
 	release, err := t.turn(ctx)
 	if err != nil {
 		return
 	}
 	defer release()
-	ctx, stop := t.interruptible(ctx, s)
-	defer stop()
 	r := t.begin(s)
 	lesson, err := r.learn(ctx, c.Why, c.By != "")
 	var early *earlyError

@@ -303,6 +303,33 @@ func TestCampaign(t *testing.T) {
 	})
 }
 
+// A person stops a campaign in the middle of its training.
+func TestStopTraining(t *testing.T) {
+	orttest.Open(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlant(t)
+		old := p.first()
+		p.fresh()
+		p.stop()
+		p.run()
+		defer func() { p.stop() }()
+		after(time.Second)
+		p.tr.turns <- struct{}{} // another pipeline trains
+		_, n := p.story(0)
+		p.drift("a1")
+		if err := p.tr.Order("pumps", Stop, "anna", "not now"); err != nil {
+			t.Fatal(err)
+		}
+		after(3 * time.Second)
+		p.expect(n, "trigger go", "train no")
+		if d := p.last(); p.alias(model.Champion) != old || d.Who != "anna" || d.Reason != "stopped by anna: not now" {
+			t.Errorf("%+v", d)
+		}
+		<-p.tr.turns
+		p.aliases("champion")
+	})
+}
+
 // Nothing bad gets anywhere.
 func TestRefused(t *testing.T) {
 	orttest.Open(t)

@@ -103,7 +103,7 @@ libraries: %q
 log: {level: INFO}
 broker: {partitions: 2, topic_bytes: 128MiB}
 flush: {interval: 300ms}
-trainer: {check: 500ms, look: 1s}
+trainer: {check: 500ms, look: 2s}
 pipelines:
   - name: %s
     partitions: 2
