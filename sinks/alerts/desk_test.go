@@ -428,3 +428,29 @@ func TestRefresh(t *testing.T) {
 		}
 	})
 }
+
+// lost is a journal whose brokers are away.
+type lost struct{}
+
+func (lost) Append(ctx context.Context, _ string, _ []byte) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (lost) Past(context.Context) ([][]byte, error) { return nil, nil }
+func (lost) Follow(ctx context.Context, _ func([]byte), _ time.Duration, _ func()) error {
+	<-ctx.Done()
+	return nil
+}
+
+// A replica that does not lead, and cannot ask the one that does, tells what is critical itself.
+func TestCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Default(), Deps{Journal: lost{}, Lead: func(ctx context.Context, _ func(bool)) error { <-ctx.Done(); return nil }}, "ops")
+		r.desk.Raise(fire("a", event.SeverityCritical))
+		r.desk.Raise(fire("b", event.SeverityWarning))
+		time.Sleep(30 * time.Second)
+		r.want("ops", "firing a")
+		time.Sleep(10 * time.Minute)
+		r.want("ops")
+	})
+}

@@ -2,8 +2,11 @@ package alerts
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+
+	"andon/event"
 )
 
 // saver writes the newest state of what has changed to the journal. What changes again before it is written is written once.
@@ -128,7 +131,7 @@ func (d *Desk) saveAll(ctx context.Context) {
 	s.mu.Lock()
 	s.init()
 	s.mu.Unlock()
-	const within = 30 * time.Second
+	const within, askWithin = 30 * time.Second, 3 * time.Second // somebody waits for what is asked
 	wait, told := time.Duration(0), false
 	for {
 		if wait > 0 {
@@ -151,7 +154,11 @@ func (d *Desk) saveAll(ctx context.Context) {
 		if d.deps.Journal == nil {
 			continue
 		}
-		limited, cancel := context.WithTimeout(ctx, within)
+		patience := within
+		if js != nil {
+			patience = askWithin
+		}
+		limited, cancel := context.WithTimeout(ctx, patience)
 		err := s.write(limited, d, key, js)
 		cancel()
 		switch {
@@ -162,6 +169,9 @@ func (d *Desk) saveAll(ctx context.Context) {
 		default:
 			if !told {
 				d.log.Warn("the journal of alerts cannot be written now: alerts are delivered all the same", "error", err)
+			}
+			if id, ok := strings.CutPrefix(key, requestKey); ok && js != nil {
+				d.alone(id)
 			}
 			wait, told = min(max(2*wait, 250*time.Millisecond), 10*time.Second), true
 		}
@@ -180,4 +190,14 @@ func (s *saver) drain(ctx context.Context, d *Desk) error {
 		}
 	}
 	return nil
+}
+
+// alone delivers something critical though another replica leads: that one cannot be asked, and twice is better than never.
+func (d *Desk) alone(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m := d.matters[id]; m != nil && !d.leads && m.Severity == event.SeverityCritical {
+		d.spread(m, time.Now(), true)
+		d.poke()
+	}
 }
