@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -178,10 +179,22 @@ func (e *examiner) table(ctx context.Context, c evaluate.Config, only []string, 
 	return &t, nil
 }
 
+// keepTable stores the tables by which the loop's gate judges; one that the store does not take is told, and the gate's findings are in its decision all the same.
+func keepTable(store *clickhouse.Store, log *slog.Logger) func(evaluate.Table) {
+	return func(t evaluate.Table) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		t.Who, t.Why = "gate", "a challenger beside the champion"
+		if err := store.WriteEvaluations(ctx, t.Rows()); err != nil {
+			log.Warn("keep the gate's table", "pipeline", t.Pipeline, "table", t.ID, "error", err)
+		}
+	}
+}
+
 // minService is how long a version must have been champion before a number a week says anything.
 const minService = 10 * time.Minute
 
-// upkeep counts the trainings that were begun while a version was champion.
+// upkeep counts the trainings that were begun while a version was champion, and the alarms about it.
 func (e *examiner) upkeep(ctx context.Context, store *clickhouse.Store, m *model.Model) (evaluate.Upkeep, error) {
 	u := evaluate.Upkeep{Retrainings: evaluate.Unknown(), Alarms: evaluate.Unknown()}
 	registry, err := e.models.registry()
@@ -212,6 +225,11 @@ func (e *examiner) upkeep(ctx context.Context, store *clickhouse.Store, m *model
 		}
 	}
 	u.Retrainings = evaluate.Number(float64(n) / weeks)
+	alarms, err := store.AlarmsOf(ctx, m.Pipeline, m.Version)
+	if err != nil {
+		return u, err
+	}
+	u.Alarms = evaluate.Number(float64(alarms) / weeks)
 	return u, nil
 }
 

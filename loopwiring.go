@@ -42,6 +42,7 @@ func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.R
 			n, err := store.Fresh(ctx, pipeline, kind, since)
 			return int(n), err //nolint:gosec // a count
 		},
+		Examined: keepTable(store, desk.log),
 		Failures: func(pipeline string) float64 { return failures(metrics, pipeline) },
 	})
 	models.OnChange(teacher.Moved)

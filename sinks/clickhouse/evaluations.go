@@ -83,3 +83,13 @@ func (s *Store) Evaluations(ctx context.Context, pipeline string, limit int) (ou
 	}
 	return out, nil
 }
+
+// AlarmsOf counts the alarms about a version; one that was told several times counts once.
+func (s *Store) AlarmsOf(ctx context.Context, pipeline, version string) (n uint64, err error) {
+	err = s.owner.QueryRow(ctx, "SELECT uniqExact(id) FROM alarms WHERE pipeline = {pipeline:String} AND version = {version:String}",
+		ch.Named("pipeline", pipeline), ch.Named("version", version)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the alarms of %s: %w", pipeline, explain(err))
+	}
+	return n, nil
+}

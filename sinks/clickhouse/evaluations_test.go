@@ -41,6 +41,14 @@ func TestEvaluations(t *testing.T) {
 	}
 	equal(t, "all", read("", 10), "c00 b00 a00 a01 a10 a11 ")
 	equal(t, "the newest of one", read("p", 1), "b00 ")
+	for _, a := range []event.Alarm{{ID: "1", Pipeline: "p", Version: "v0"}, {ID: "1", Pipeline: "p", Version: "v0", Over: true}, {ID: "2", Pipeline: "p", Version: "v0"}, {ID: "3", Pipeline: "p", Version: "v1"}} {
+		if err := s.WriteAlarm(t.Context(), &a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.AlarmsOf(t.Context(), "p", "v0"); err != nil || n != 2 {
+		t.Errorf("%d alarms, %v", n, err)
+	}
 	none := cell("d", "r", 4, 0, 0)
 	none.Value, none.Alarms = math.NaN(), math.NaN()
 	write(none)
