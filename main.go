@@ -30,6 +30,7 @@ type commands struct {
 	Loop    loopCommand    `cmd:"" help:"What brings models to the fleet: where it is, what it decided, and what people want of it."`
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	Label   labelCommand   `cmd:"" help:"Tell what happened: failures, anomalies, classes of frames, and what the model has missed."`
+	Drift   driftCommand   `cmd:"" help:"Tell what has changed for a pipeline's model, and what it is expected to cost."`
 	DLQ     dlqCommand     `cmd:"" name:"dlq" help:"List and show dead letters, and send them again."`
 	Alerts  alertsCommand  `cmd:"" help:"List alerts, acknowledge, snooze and resolve them, and test the receivers."`
 	Uplink  uplinkCommand  `cmd:"" help:"Show what goes up to a central cluster."`

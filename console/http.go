@@ -58,6 +58,7 @@ func (c *Console) routes() []route {
 		{"DELETE", "/api/v1/alerts/silences/{id}", c.alerts(c.deleteSilence)},
 		{"GET", "/api/v1/evaluations", c.getEvaluations},
 		{"POST", "/api/v1/evaluations", c.postEvaluation},
+		{"GET", "/api/v1/drift", c.getDrift},
 		{"GET", "/api/v1/queries", c.getQueries},
 		{"POST", "/api/v1/sql", c.postSQL},
 		{"GET", "/api/v1/openapi.yaml", c.page.openapiYAML},

@@ -152,3 +152,26 @@ func mustJSON(v any) []byte {
 	}
 	return b
 }
+
+// nan stands for what is not known.
+var nan = math.NaN()
+
+func asBool(v any) bool {
+	b, _ := v.(bool)
+	return b
+}
+
+// asTexts returns a list of strings, never nil.
+func asTexts(v any) []string {
+	switch v := v.(type) {
+	case []string:
+		return append([]string{}, v...)
+	case []any:
+		out := make([]string, len(v))
+		for i, x := range v {
+			out[i] = asText(x)
+		}
+		return out
+	}
+	return []string{}
+}

@@ -160,3 +160,73 @@ WHERE (pipeline, run) IN (SELECT pipeline, run FROM replay_runs ORDER BY started
 ORDER BY abs(risk_change) DESC NULLS LAST, pipeline, asset, end
 LIMIT 500`},
 }
+
+// driftPipelines gives the newest version of each pipeline that was watched, with how many features are changed and how many alarms stand.
+const driftPipelines = `
+SELECT toString(f.pipeline), toString(f.version), f.number, f.ms, f.drifted, ifNull(a.standing, 0)
+FROM
+(
+    SELECT pipeline, argMax(version, stored) AS version, argMax(number, stored) AS number, argMax(ms, stored) AS ms, argMax(drifted, stored) AS drifted
+    FROM (SELECT pipeline, version, round AS number, toUnixTimestamp64Milli(max(end)) AS ms, countIf(drifted) AS drifted, max(_stored) AS stored FROM drift_findings GROUP BY pipeline, version, round)
+    GROUP BY pipeline
+) AS f
+LEFT JOIN (SELECT pipeline, countIf(NOT ended) AS standing FROM alarms_now GROUP BY pipeline) AS a USING (pipeline)
+ORDER BY ms DESC`
+
+// driftFindings gives the newest rounds of a version, oldest first.
+const driftFindings = `
+SELECT round, toUnixTimestamp64Milli(end), toString(feature), toString(role), toString(group), windows, assets, effective, before, now, deviation, ks, psi, js, place, missing, q, toString(measure), drifted,
+       streak, furthest, toString(reference)
+FROM drift_findings
+WHERE pipeline = {pipeline:String} AND version = {version:String}
+  AND round > (SELECT max(round) FROM drift_findings WHERE pipeline = {pipeline:String} AND version = {version:String}) - {rounds:Int64}
+ORDER BY round, drifted DESC, ks DESC, group, feature`
+
+// driftHistograms gives the histograms of one round.
+const driftHistograms = `
+SELECT toString(feature), toString(group), arrayMap(x -> toFloat64(x), counts), arrayMap(x -> toFloat64(x), expected)
+FROM drift_findings
+WHERE pipeline = {pipeline:String} AND version = {version:String} AND round = {round:Int64}`
+
+// driftEstimates gives what was expected of the newest rounds, oldest first, with what came true of their windows: loss, and of the risk its squared error and how often it was on the right side.
+const driftEstimates = `
+WITH spans AS
+(
+    SELECT round, any(start) AS start, any(end) AS end FROM estimates
+    WHERE pipeline = {pipeline:String} AND version = {version:String}
+      AND round > (SELECT max(round) FROM estimates WHERE pipeline = {pipeline:String} AND version = {version:String}) - {rounds:Int64}
+    GROUP BY round
+),
+came AS
+(
+    SELECT s.round AS round, count() AS settled, avgIf(o.loss, NOT isNaN(o.loss)) AS loss, avg(o.risk_loss) AS risk_loss, avg((o.risk >= 0.5) = (o.happened = 1)) AS accuracy,
+        countIf(NOT isNaN(o.loss)) AS valued
+    FROM spans AS s
+    CROSS JOIN (SELECT end, loss, risk, risk_loss, happened FROM outcomes FINAL WHERE pipeline = {pipeline:String} AND version = {version:String} AND gone = 0) AS o
+    WHERE o.end >= s.start AND o.end <= s.end
+    GROUP BY s.round
+)
+SELECT toString(e.metric), e.round, toUnixTimestamp64Milli(e.end), e.value, e.before, e.error, ifNull(c.settled, 0), ifNull(c.loss, nan), ifNull(c.risk_loss, nan), ifNull(c.accuracy, nan), ifNull(c.valued, 0)
+FROM estimates AS e
+INNER JOIN spans USING (round)
+LEFT JOIN came AS c USING (round)
+WHERE e.pipeline = {pipeline:String} AND e.version = {version:String}
+ORDER BY e.metric, e.round`
+
+// driftAlarms gives a pipeline's newest alarms by their last word, those that stand first.
+const driftAlarms = `
+SELECT * FROM
+(
+    SELECT id, toString(kind), toString(version), toUnixTimestamp64Milli(since), toUnixTimestamp64Milli(at) AS ms, over, toString(metric), loss, before, detail, causes.feature, causes.group, causes.assets,
+           causes.measure, causes.size, causes.p, causes.before, causes.now
+    FROM alarms
+    WHERE pipeline = {pipeline:String}
+    ORDER BY at DESC, over DESC
+    LIMIT 1 BY id
+    LIMIT 50
+)
+ORDER BY over, ms DESC`
+
+// driftWindows counts what was looked at.
+const driftWindows = `
+SELECT sum(w), count() FROM (SELECT round, any(windows) AS w FROM drift_findings WHERE pipeline = {pipeline:String} AND version = {version:String} AND group = 'fleet' GROUP BY round)`

@@ -18,6 +18,7 @@ import { TrainingPage } from './pages/training.tsx';
 import { TruthPage } from './pages/truth.tsx';
 import { ModelsPage } from './pages/models.tsx';
 import { AlertsPage } from './pages/alerts.tsx';
+import { DriftPage } from './pages/drift.tsx';
 import { LettersPage } from './pages/letters.tsx';
 import { SqlPage } from './pages/sql.tsx';
 
@@ -29,6 +30,7 @@ const places = [
   { page: 'truth', name: 'Truth', key: 'y' },
   { page: 'models', name: 'Models', key: 'm' },
   { page: 'alerts', name: 'Alerts', key: 'a' },
+  { page: 'drift', name: 'Drift', key: 'r' },
   { page: 'letters', name: 'Letters', key: 'd' },
   { page: 'sql', name: 'SQL', key: 's' },
 ];
@@ -115,6 +117,8 @@ function Page({ page }: { page: string }) {
       return <ModelsPage />;
     case 'alerts':
       return <AlertsPage />;
+    case 'drift':
+      return <DriftPage />;
     case 'letters':
       return <LettersPage />;
     case 'sql':

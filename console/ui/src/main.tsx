@@ -11,6 +11,7 @@ import './style/sql.css';
 import './style/letters.css';
 import './style/models.css';
 import './style/alerts.css';
+import './style/drift.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { startAlerts } from './state/alerts.ts';

@@ -6,6 +6,7 @@ const paths: Record<string, JSX.Element> = {
   cameras: <path d="M3 7h12v10H3zm12 4 6-3v8l-6-3M7 10h.1" />,
   training: <path d="M4 4v16h16M8 15l4-5 3 2 5-7" />,
   models: <path d="M12 3 4 7v10l8 4 8-4V7zm0 8v10M4 7l8 4 8-4" />,
+  drift: <path d="M3 18c3 0 4-9 7-9s3 9 6 9M9 18c3 0 4-13 7-13s3 13 5 13" />,
   sql: <path d="m7 8-4 4 4 4m10-8 4 4-4 4M14 5l-4 14" />,
   sun: <path d="M12 4V2m0 20v-2m8-8h2M2 12h2m13.7-5.7 1.4-1.4M4.9 19.1l1.4-1.4m0-11.4L4.9 4.9m14.2 14.2-1.4-1.4M16 12a4 4 0 1 1-8 0 4 4 0 0 1 8 0Z" />,
   moon: <path d="M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5Z" />,
