@@ -16,7 +16,9 @@ test('a label names its frame to the nanosecond, with class, box and record', ()
     who: 'eva',
     box: [0.1235, 0, 0.5, 1],
   });
-  assert.equal(labelOf('gate', 'dock', shot, 'missed', 'eva').box, undefined);
+  const missed = labelOf('gate', 'dock', shot, 'missed', 'eva');
+  assert.equal(missed.box, undefined);
+  assert.equal(missed.missed, true);
 });
 
 test('a box is drawn from whichever corner, and is nothing where it holds nothing', () => {

@@ -98,6 +98,8 @@ export interface Label {
   of: string;
   who: string;
   note?: string;
+  /** The model should have seen it: golden, and heavy in training. */
+  missed?: boolean;
 }
 
 /** exact is the instant of a frame to the nanosecond, which a Date cannot hold. */
@@ -110,6 +112,7 @@ export function exact(captured: string): string {
 
 export function labelOf(pipeline: string, camera: string, shot: Sight, label: string, who: string, box?: [number, number, number, number]): Label {
   const l: Label = { pipeline, asset: camera, time: exact(shot.captured), label, of: shot.position, who };
+  if (label === 'missed') l.missed = true;
   if (box) l.box = box.map((v) => Math.round(v * 1e4) / 1e4) as [number, number, number, number];
   return l;
 }
