@@ -48,7 +48,7 @@ func (c *labelCommand) Run(t *talk) error {
 	if in == nil {
 		in = os.Stdin
 	}
-	next := func() (*console.Label, error) { return nil, io.EOF }
+	var next func() (*console.Label, error)
 	switch c.From {
 	case "csv":
 		next = csvLabels(in)

@@ -125,8 +125,8 @@ func readLives(ctx context.Context, src Source, p *Pipeline, memory event.Bytes,
 	byFailure := p.Spec.Task == model.RemainingLife
 	var assets []string
 	for name, a := range labels {
-		for _, g := range a.golden {
-			st.golden[name] = append(st.golden[name], g)
+		if len(a.golden) > 0 {
+			st.golden[name] = append(st.golden[name], a.golden...)
 		}
 		for _, e := range a.events {
 			st.events[name] = append(st.events[name], evaluate.Interval{From: e.Time, Until: e.Until, Kind: e.Kind})

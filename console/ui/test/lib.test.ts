@@ -6,7 +6,7 @@ import * as f from '../src/lib/format.ts';
 import { FRAME_ROWS, parseFrame } from '../src/lib/protocol.ts';
 import { bytesOf, hexOf, oneLine, place, textOf } from '../src/lib/letters.ts';
 import { link, parseRoute } from '../src/lib/route.ts';
-import { steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
+import { around, steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
 import { choices, course, missed } from '../src/lib/labels.ts';
 
 test('numbers for people', () => {
@@ -48,6 +48,12 @@ test('an address and back', () => {
   assert.equal(parseRoute('').page, 'line');
   assert.equal(parseRoute('#/sql?q=SELECT%201%20%2B%201').query.q, 'SELECT 1 + 1');
   assert.deepEqual(parseRoute('#/asset/%E0%A4%A').parts, ['%E0%A4%A']);
+});
+
+test('an address that names a time is shown around it', () => {
+  assert.deepEqual(around('100000', '160000'), { from: 40000, to: 190000 });
+  assert.deepEqual(around('100000', '100000'), { from: 99000, to: 100500 });
+  for (const [from, to] of [[undefined, undefined], ['5', undefined], ['9', '8'], ['x', '8'], ['0', '8']]) assert.equal(around(from, to), null);
 });
 
 test('the spans on offer suit the grid', () => {

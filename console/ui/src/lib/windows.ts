@@ -47,3 +47,11 @@ export function steadyRange(held: [number, number] | null, low: number, high: nu
   const pad = 0.12 * size;
   return [low - pad, high + pad];
 }
+
+/** around returns the span to show of what lies between two instants of an address, with as much before it again and half as much after; null where they are none. */
+export function around(from: string | undefined, to: string | undefined): { from: number; to: number } | null {
+  const [a, b] = [Number(from), Number(to)];
+  if (!(a > 0 && b >= a)) return null;
+  const wide = Math.max(b - a, 1000);
+  return { from: a - wide, to: b + wide / 2 };
+}

@@ -6,7 +6,7 @@ import type uPlot from 'uplot';
 import { count, score, span, unitName, value, valueName } from '../lib/format.ts';
 import { missed, tell } from '../lib/labels.ts';
 import { link } from '../lib/route.ts';
-import { visible, windowChoices } from '../lib/windows.ts';
+import { around, visible, windowChoices } from '../lib/windows.ts';
 import type { Pipeline } from '../lib/protocol.ts';
 import { AssetFeed } from '../state/asset.ts';
 import { pipelines, status } from '../state/line.ts';
@@ -22,9 +22,11 @@ export function AssetPage() {
   if (!status.value) return <div class="page" />;
   if (!p || !asset) return <p class="empty">There is no pipeline “{pipeline}”.</p>;
   const { choices, usual } = windowChoices(1000 * (p.grid_seconds || 1));
-  const asked = route.value.query.w;
-  const reach = asked === 'all' ? 0 : Number(asked) > 0 ? Number(asked) : usual;
-  return <AssetOf key={`${p.name}/${asset}/${reach}`} p={p} asset={asset} reach={reach} choices={choices} />;
+  const { w: asked, from, to } = route.value.query;
+  // An address that names a time, as an alert's evidence does, begins held there.
+  const look = around(from, to);
+  const reach = look || asked === 'all' ? 0 : Number(asked) > 0 ? Number(asked) : usual;
+  return <AssetOf key={`${p.name}/${asset}/${reach}/${from}/${to}`} p={p} asset={asset} reach={reach} look={look} choices={choices} />;
 }
 
 /** What is on screen while it is held: the bounds of time, and how much had arrived when it was. */
@@ -44,10 +46,10 @@ interface Cursor {
   x: Signal<number | null>;
 }
 
-function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; reach: number; choices: number[] }) {
+function AssetOf({ p, asset, reach, look, choices }: { p: Pipeline; asset: string; reach: number; look: { from: number; to: number } | null; choices: number[] }) {
   const feed = useMemo(() => new AssetFeed(p, asset, reach), []);
   useEffect(() => () => feed.close(), []);
-  const held = useSignal<Held | null>(null);
+  const held = useSignal<Held | null>(look && { ...look, arrived: 0 });
   const cursor = useMemo<Cursor>(() => ({ x: signal(null) }), []);
   const draws = useRef(new Map<string, Draw>());
   const table = useSignal(false);
@@ -82,7 +84,7 @@ function AssetOf({ p, asset, reach, choices }: { p: Pipeline; asset: string; rea
     });
   };
   useEffect(() => {
-    const stop = [feed.changes.subscribe(() => held.peek() || soon()), held.subscribe(soon)];
+    const stop = [feed.changes.subscribe(() => (held.peek() && !look) || soon()), held.subscribe(soon)];
     return () => {
       stop.forEach((f) => f());
       cancelAnimationFrame(pending.current);
