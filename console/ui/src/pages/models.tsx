@@ -2,10 +2,12 @@
 
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import type { Evaluation } from '../lib/evaluation.ts';
 import { ago, bytes, count, duration, percent, stamp } from '../lib/format.ts';
 import { ask } from '../lib/letters.ts';
 import { digits, reached, stages, told, verdictTone, type Campaign, type Decision, type Gain, type Loop, type Version } from '../lib/loop.ts';
 import { link } from '../lib/route.ts';
+import { Evaluations } from '../parts/evaluation.tsx';
 import { now } from '../state/feed.ts';
 import { route } from '../state/route.ts';
 
@@ -63,6 +65,7 @@ function PipelineLoop({ loop, asked, turn }: { loop: Loop; asked: () => void; tu
   const p = encodeURIComponent(loop.pipeline);
   const decisions = usePolled<Decision[]>(`/api/v1/decisions?facts=0&limit=300&pipeline=${p}`, 3000, turn);
   const versions = usePolled<Version[]>(`/api/v1/models?pipeline=${p}`, 5000, turn);
+  const tables = usePolled<Evaluation[]>(`/api/v1/evaluations?limit=30&pipeline=${p}`, 10_000, turn);
   const act = (what: string, path: string, body: object) => {
     const why = prompt(`${what}\nWhy? It goes on record.`);
     if (why === null) return;
@@ -174,6 +177,7 @@ function PipelineLoop({ loop, asked, turn }: { loop: Loop; asked: () => void; tu
           </table>
         </div>
       </section>
+      <Evaluations pipeline={loop.pipeline} stored={tables} versions={versions.data} champion={loop.champion} challenger={c?.challenger} done={asked} />
       <section class="panel">
         <h2 class="panel-title">Decisions</h2>
         {decisions.data?.length === 0 && <p class="empty">Nothing was decided yet.</p>}
