@@ -49,6 +49,7 @@ test('better and worse are said only where the intervals do not overlap', () => 
   assert.equal(standing(cell('all', 'b', 8, 7, 8.9), champion), 'better');
   assert.equal(standing(cell('all', 'b', 12, 11.1, 13), champion), 'worse');
   assert.equal(standing(cell('all', 'b', 12, 11, 13), champion), undefined);
+  assert.equal(standing(cell('all', 'b', 8, 7, 9), champion), undefined);
   assert.equal(standing(cell('all', 'b', 20), champion), undefined);
   assert.equal(standing(cell('all', 'b', null), champion), undefined);
   assert.equal(standing(champion, champion), undefined);
