@@ -152,7 +152,7 @@ type Pipeline struct {
 	Readings *processors.Readings `yaml:"readings"`
 	// Alerts is the rule by which scores call people; without it they do not.
 	Alerts *rules.Config `yaml:"alerts"`
-	// Drift says what is watched of the windows that a model scores; without it the defaults.
+	// Drift says what is watched of the windows or frames that a model scores; without it the defaults.
 	Drift *drift.Config `yaml:"drift"`
 	// Truth says when what the model said is known to have been right or wrong.
 	Truth *Truth `yaml:"truth"`

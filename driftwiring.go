@@ -8,11 +8,11 @@ import (
 	"andon/trainer"
 )
 
-// drift says how the pipeline's windows are watched.
+// drift says how the pipeline's windows or frames are watched.
 func (p *Pipeline) drift() drift.Config {
 	switch {
-	case p.Window == nil:
-		return drift.Config{} // nothing is scored, or frames, which vision watches
+	case p.Window == nil && p.Vision == nil:
+		return drift.Config{} // nothing is scored
 	case p.Drift == nil:
 		return drift.Default()
 	}
@@ -33,7 +33,7 @@ func (c *Config) driftFaults(p *Pipeline) error {
 // refer makes the references of the pipeline's models, so that the line knows what their windows used to look like.
 func (p *Pipeline) refer() trainer.Refer {
 	d := p.drift()
-	if !d.Enabled {
+	if !d.Enabled || p.Window == nil { // a model of pictures learns a reference from its first frames on the line
 		return nil
 	}
 	return func(s *trainer.Seen) ([]byte, error) {

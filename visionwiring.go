@@ -78,6 +78,7 @@ func (e *eyes) of(p *Pipeline) (*vision.Line, error) {
 			return &jpegs{Decoder: d}, err
 		},
 		Alert: e.alert, Show: e.show, Machines: e.machines, Evidence: keepsakes{e.frames},
+		Drift: p.drift(),
 	}, e.metrics, e.log)
 }
 

@@ -25,6 +25,13 @@ func (p *Pipeline) look(ctx context.Context, b *event.Batch, c *cursor, to int64
 			p.line.meters.latency.Observe(float64(sights[i].Latency) / 1e9)
 		}
 	}
+	told := len(p.block.Sketches)
+	p.block.Sketches = p.eye.Sketches(p.block.Sketches)
+	for i := range p.block.Sketches[told:] {
+		s := &p.block.Sketches[told+i]
+		s.Pipeline, s.Offset = p.block.Pipeline, max(s.Offset, p.block.First) // a piece that another model cuts short may have its last frame in an earlier block
+		p.line.meters.pieces.Inc()
+	}
 	p.rejects(b, c, to)
 	if len(broken) > 0 {
 		for _, x := range broken {

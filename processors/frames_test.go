@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/drift"
 	"andon/processors/vision"
 	"andon/processors/vision/rules"
 )
@@ -52,6 +54,12 @@ func (l *looks) SeeRuns(_ context.Context, _ *model.Model, pictures []float32, n
 // eyed is a line of frames of which each is scored, so that what it stores follows from the log alone. A rule fires at whoever stays for three frames.
 func (w *world) eyed(t *testing.T, flush int) (*Line, *looks) {
 	t.Helper()
+	return w.watching(t, flush, drift.Config{})
+}
+
+// watching is one that is watched for drift.
+func (w *world) watching(t *testing.T, flush int, d drift.Config) (*Line, *looks) {
+	t.Helper()
 	look := &looks{w: w}
 	cfg := vision.Default()
 	cfg.Newest, cfg.MaxAge, cfg.Pictures = false, 0, 3
@@ -60,7 +68,7 @@ func (w *world) eyed(t *testing.T, flush int) (*Line, *looks) {
 		Picture: &model.Picture{Width: 1, Height: 1, Labels: []string{"clear", "person"}, Form: model.FormProbabilities, Threshold: 0.5, Normal: "clear"}}}
 	quiet := slog.New(slog.DiscardHandler)
 	eye, err := vision.New("p", cfg, vision.Deps{Judge: vision.Judge{Scorer: look, Live: func() *model.Model { return m }}, Decoder: func() (vision.Decoder, error) { return look, nil },
-		Alert: func(a event.Alert) { look.alerts = append(look.alerts, a) }}, vision.NewMetrics(prometheus.NewRegistry()), quiet)
+		Alert: func(a event.Alert) { look.alerts = append(look.alerts, a) }, Drift: d}, vision.NewMetrics(prometheus.NewRegistry()), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +149,47 @@ func TestFramesExactlyOnce(t *testing.T) {
 			if n > crashes+1 {
 				t.Fatalf("offset %d was published %d times", offset, n)
 			}
+		}
+	}
+}
+
+// What is watched of frames is stored once, too, and is the same whatever crashes when.
+func TestFrameDriftExactlyOnce(t *testing.T) {
+	d := drift.Default()
+	d.Windows, d.Learn, d.Every = 50, 200, 150*time.Millisecond // about two frames in three
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 13))
+		w, whole := newWorld(), newWorld()
+		w.log, w.end = footage(rng, 800)
+		w.rng, whole.log, whole.end = rng, w.log, w.end
+		plain, _ := whole.watching(t, 7, d)
+		if err := whole.run(t.Context(), plain, rand.New(rand.NewPCG(seed, 14))); err != nil {
+			t.Fatal(err)
+		}
+		crashes := 0
+		for done := false; !done; {
+			l, _ := w.watching(t, 10+rng.IntN(30), d)
+			w.fuse = 20 + rng.IntN(100)
+			if crashes > 40 {
+				w.fuse = -1
+			}
+			err := w.run(t.Context(), l, rng)
+			if done = err == nil; !done {
+				crashes++
+				if !errors.Is(err, errCrash) {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+			}
+		}
+		got, want := w.stored(t), whole.stored(t)
+		pieces := 0
+		for _, row := range want {
+			if strings.Contains(row, "brightness") {
+				pieces++
+			}
+		}
+		if !slices.Equal(got, want) || pieces < 8 || crashes == 0 {
+			t.Fatalf("seed %d, %d crashes, %d sketches: %d rows, %d without a crash, or not the same", seed, crashes, pieces, len(got), len(want))
 		}
 	}
 }

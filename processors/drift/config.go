@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 )
 
 // Config is the section drift of a pipeline: what is watched, and when it counts as a change.
 type Config struct {
-	// Enabled watches the pipeline's windows, once a model scores them.
+	// Enabled watches the pipeline's windows or frames, once a model scores them. What is said of windows goes for frames that count, too, and for cameras what is said of assets.
 	Enabled bool `yaml:"enabled"`
 	// Windows is how many windows of one partition are a piece; a round is a piece of each partition.
 	Windows int `yaml:"windows"`
 	// Groups are asset groups, by name: a regular expression of the names of their assets. They are looked at beside the fleet; an asset is of the first group, by name, that matches.
 	Groups map[string]string `yaml:"groups"`
+	// Every is how often a frame of each camera counts, in event time; of the frames between, which are nearly the same, none does. 0 counts all. Windows count all.
+	Every time.Duration `yaml:"every"`
 	// Learn is how many windows of a partition are the reference of a model that has none.
 	Learn int `yaml:"learn"`
 	// FalseDiscovery is the share of false ones among the changes that the tests of a round find.
@@ -44,6 +47,8 @@ func Default() Config {
 		Enabled: true,
 		// Four partitions make 2,000 windows a round: of 100 engines at one cycle a second that is 20 seconds, and a shift of one deviation of one sensor of C-MAPSS has P values of 1e-10 and below.
 		Windows: 500,
+		// At five frames a second a piece of one camera would be over in two minutes and know one scene; so it takes eight, and the reference half an hour.
+		Every: time.Second,
 		// As many as four pieces, so that what differs between pieces can be learned.
 		Learn: 2000,
 		// One round in a hundred has a false one where the tests' variances are right; they are more often too wide than too narrow, and it takes two rounds and two distances besides.
@@ -79,6 +84,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Windows >= 50 && c.Windows <= 1_000_000, "windows", c.Windows, "between 50 and 1000000")
+	check(c.Every >= 0, "every", c.Every, "0 or more")
 	check(c.Learn >= 4*50 && c.Learn <= 20_000, "learn", c.Learn, "between 200 and 20000: they are kept in memory until then")
 	check(c.FalseDiscovery > 0 && c.FalseDiscovery <= 0.2, "false_discovery", c.FalseDiscovery, "above 0 and at most 0.2")
 	for key, v := range map[string]float64{"ks": c.Limits.KS, "psi": c.Limits.PSI, "js": c.Limits.JS, "place": c.Limits.Place} {

@@ -266,7 +266,15 @@ func (l *panelLine) decide(kind string, r *event.Round, c *Config, of func(*Find
 			}
 		}
 	}
-	slices.SortStableFunc(causes, func(a, b event.Cause) int { return cmp.Compare(math.Abs(b.Size), math.Abs(a.Size)) })
+	slices.SortStableFunc(causes, func(a, b event.Cause) int {
+		last := func(c event.Cause) int { // it tells that something has changed, and not what
+			if c.Feature == togetherName {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(last(a)-last(b), cmp.Compare(math.Abs(b.Size), math.Abs(a.Size)))
+	})
 	var names []string
 	for _, cause := range causes {
 		names = append(names, cause.Group+" "+cause.Feature)

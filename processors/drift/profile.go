@@ -76,6 +76,9 @@ const (
 	tests
 )
 
+// togetherName is the feature of how badly the inputs go together.
+const togetherName = "together"
+
 // Rows is what a Profile is made of.
 type Rows struct {
 	From   string
@@ -92,6 +95,8 @@ type Rows struct {
 	// Condition is -1 for none.
 	Condition int
 	Piece     int
+	// Alone tells that assets are looked at one by one: what one differs by from piece to piece is more than what all of them do together, so it is learned of each alone, and the most counts.
+	Alone bool
 	// Loss is what the model lost by each row, between 0 and 1, and Yes whether what its risk speaks of came: 1, 0, or -1 where it is not known, as NaN of Loss. Either may be nil.
 	Loss []float64
 	Yes  []int8
@@ -162,7 +167,7 @@ func NewProfile(r Rows) (*Profile, error) {
 	b.fitTogether()
 	if p.together != nil {
 		row := make([]float64, len(p.of))
-		if err := add("together", event.RoleTogether, -1, true, func(i int) float64 { return p.apart(r.Values[i*d:(i+1)*d], row) }); err != nil {
+		if err := add(togetherName, event.RoleTogether, -1, true, func(i int) float64 { return p.apart(r.Values[i*d:(i+1)*d], row) }); err != nil {
 			return nil, err
 		}
 	}
@@ -403,15 +408,37 @@ func (b *profiler) variances(f *Feature, rows []int, values []float64) {
 			}
 		}
 	}
-	// Between pieces, beyond what assets and parts of time explain.
-	piece := max(min(b.Piece, len(rows)/6), 2*parts)
+	all := make([]int, len(rows))
+	for k := range all {
+		all[k] = k
+	}
+	f.Drift = b.between(all, b.Piece, func(k int) (asset int) { return number[b.Asset[rows[k]]] }, residual)
+	if b.Alone && assets > 1 {
+		of := make([][]int, assets)
+		for k, i := range rows {
+			of[number[b.Asset[i]]] = append(of[number[b.Asset[i]]], k)
+		}
+		for _, own := range of {
+			if len(own) < leastRows {
+				continue
+			}
+			alone := b.between(own, b.Piece*len(own)/len(rows), func(int) int { return 0 }, residual)
+			for t, v := range alone {
+				f.Drift[t] = math.Max(f.Drift[t], v)
+			}
+		}
+	}
+}
+
+// between learns how far the residuals' means of pieces stray beyond what assets and parts of time explain. of are rows in order of time.
+func (b *profiler) between(of []int, piece int, asset func(k int) int, residual [][tests]float64) (excess [tests]float64) {
+	piece = max(min(piece, len(of)/6), 2*parts)
 	pieces := 0
-	var excess [tests]float64
-	for from := 0; from+piece <= len(rows); from += piece {
+	for from := 0; from+piece <= len(of); from += piece {
 		pieces++
 		c := newClusters(1)
-		for k := from; k < from+piece; k++ {
-			c.add(number[b.Asset[rows[k]]], (k-from)*parts/piece, residual[k][:])
+		for i, k := range of[from : from+piece] {
+			c.add(asset(k), i*parts/piece, residual[k][:])
 		}
 		for t := range tests {
 			sums := c.sums(0, t)
@@ -420,8 +447,9 @@ func (b *profiler) variances(f *Feature, rows []int, values []float64) {
 		}
 	}
 	for t := range tests {
-		f.Drift[t] = math.Max(excess[t]/float64(max(pieces, 1)), 0)
+		excess[t] = math.Max(excess[t]/float64(max(pieces, 1)), 0)
 	}
+	return excess
 }
 
 // fitTogether learns how the inputs go together.

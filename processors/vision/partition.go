@@ -32,6 +32,7 @@ type Partition struct {
 	chunk  chunk
 	keeper keeper
 	shade  shade
+	watch  *watch // nil where frames are not watched
 }
 
 // camera is what is remembered of one.
@@ -39,6 +40,8 @@ type camera struct {
 	rules.Camera
 	// Sampled is when a frame was last kept for training.
 	Sampled int64
+	// Watched is when a frame was last watched for drift.
+	Watched int64
 	plans   []Plan
 	zones   []string // of the plans; none: the whole picture
 	planned *model.Model
@@ -51,7 +54,7 @@ func (l *Line) Open(topic string, partition int32) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the decoder of frames: %w", err)
 	}
-	p := &Partition{line: l, topic: topic, partition: partition, decoder: d, cameras: map[string]*camera{}}
+	p := &Partition{line: l, topic: topic, partition: partition, decoder: d, cameras: map[string]*camera{}, watch: l.watch()}
 	p.keeper.open(l)
 	p.shade.open(l)
 	return p, nil
@@ -207,47 +210,78 @@ func (p *Partition) camera(name string) *camera {
 // maxCameras bounds those of a partition that something is remembered of.
 const maxCameras = 1024
 
-// snapshotVersion is the first byte of a snapshot.
-const snapshotVersion = 1
+// A snapshot is a byte for its version, the settings' fingerprint, and the cameras as JSON. Of a watched line the cameras' part has its length before it and the watch after it, as JSON, too.
+const (
+	snapshotVersion = 1
+	watchedVersion  = 2
+)
 
 // kept is a camera in a snapshot.
 type keptCamera struct {
 	Name    string       `json:"name"`
 	Sampled int64        `json:"sampled,omitempty"`
+	Watched int64        `json:"watched,omitempty"`
 	State   rules.Camera `json:"state"`
 }
 
 // Snapshot appends what is remembered of the cameras to dst, after the frames seen so far. Equal states give equal bytes.
 func (p *Partition) Snapshot(dst []byte) []byte {
-	dst = append(dst, snapshotVersion)
+	var seen []byte
+	if p.watch != nil {
+		seen = p.watch.snapshot()
+	}
+	version := byte(snapshotVersion)
+	if seen != nil {
+		version = watchedVersion
+	}
+	dst = append(dst, version)
 	dst = binary.LittleEndian.AppendUint64(dst, p.line.print)
 	all := make([]keptCamera, 0, len(p.cameras))
 	for _, name := range slices.Sorted(maps.Keys(p.cameras)) {
 		c := p.cameras[name]
-		all = append(all, keptCamera{name, c.Sampled, c.Camera})
+		all = append(all, keptCamera{name, c.Sampled, c.Watched, c.Camera})
 	}
 	js, err := json.Marshal(all)
 	if err != nil {
 		panic(err) // only numbers and strings
 	}
-	return append(dst, js...)
+	if seen != nil {
+		dst = binary.AppendUvarint(dst, uint64(len(js)))
+	}
+	return append(append(dst, js...), seen...)
 }
 
 // Restore takes what Snapshot gave, of the same settings.
 func (p *Partition) Restore(snapshot []byte) error {
-	if len(snapshot) < 9 || snapshot[0] != snapshotVersion {
+	if len(snapshot) < 9 || snapshot[0] != snapshotVersion && snapshot[0] != watchedVersion {
 		return errors.New("restore what is known of cameras: it is of another version")
 	}
 	if binary.LittleEndian.Uint64(snapshot[1:9]) != p.line.print {
 		return errors.New("restore what is known of cameras: it is of other settings")
 	}
+	js := snapshot[9:]
+	var saved *savedWatch
+	if snapshot[0] == watchedVersion {
+		size, n := binary.Uvarint(js)
+		if n <= 0 || size > uint64(len(js)-n) {
+			return errors.New("restore what is known of cameras: it is cut short")
+		}
+		saved = &savedWatch{}
+		if err := json.Unmarshal(js[n+int(size):], saved); err != nil {
+			return fmt.Errorf("restore what was watched of frames: %w", err)
+		}
+		js = js[n : n+int(size)]
+	}
 	var all []keptCamera
-	if err := json.Unmarshal(snapshot[9:], &all); err != nil {
+	if err := json.Unmarshal(js, &all); err != nil {
 		return fmt.Errorf("restore what is known of cameras: %w", err)
+	}
+	if p.watch != nil {
+		p.watch.saved = saved
 	}
 	p.cameras = map[string]*camera{}
 	for _, k := range all {
-		p.cameras[k.Name] = &camera{Camera: k.State, Sampled: k.Sampled}
+		p.cameras[k.Name] = &camera{Camera: k.State, Sampled: k.Sampled, Watched: k.Watched}
 	}
 	return nil
 }

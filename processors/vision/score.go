@@ -119,6 +119,9 @@ func (p *Partition) score(ctx context.Context, sights []event.Sight, received in
 			p.drop(&f.Frame, s, event.SightFailed, received, l.now().UnixNano())
 			continue
 		}
+		if p.champion != nil && p.champion.Version == m.Version {
+			p.watch.see(c, f, s)
+		}
 		p.act(f, s, received)
 	}
 	if err == nil {

@@ -4,6 +4,8 @@
 // A frame is scored or dropped, and there is a Sight for each that says which and why. Nothing waits: of a camera's frames that have gathered only the newest is scored (newest), and none that is older
 // than max_age. What a rule fires is told at once, before anything is stored.
 //
+// What the champion is shown and what it says is watched for drift (watch.go): how bright, sharp and coloured frames are (light.go), its risk, its classes' probabilities or how many boxes it finds.
+//
 // Metrics: andon_vision_frames_total{pipeline,status} (scored, late, busy, no-model, broken, lost, failed), andon_vision_action_seconds{pipeline} (from the capture to the verdict, with the rules' actions told),
 // andon_vision_decode_seconds{pipeline}, andon_vision_fired_total{pipeline}, andon_vision_unknown_total{pipeline} (rules that would have fired, had anything been known of their machine),
 // andon_vision_kept_total{pipeline,outcome} (kept, shed, failed: frames for the evidence store), andon_vision_shadow_frames_total{pipeline,outcome} (scored, shed, failed).
@@ -20,6 +22,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/drift"
 	"andon/processors/vision/rules"
 )
 
@@ -88,6 +91,8 @@ type Deps struct {
 	Evidence Evidence
 	// Machines knows the newest readings of the other pipelines.
 	Machines *Machines
+	// Drift says how frames are watched; where it is not enabled they are not.
+	Drift drift.Config
 }
 
 // Line is one pipeline of frames: what its partitions share. It is safe for concurrent use.
@@ -116,6 +121,11 @@ func New(pipeline string, cfg Config, deps Deps, metrics *Metrics, log *slog.Log
 	}
 	if deps.Judge.Live == nil || deps.Judge.Scorer == nil {
 		deps.Judge = Judge{Live: func() *model.Model { return nil }}
+	}
+	if deps.Drift.Enabled {
+		if err := deps.Drift.Validate(); err != nil {
+			return nil, fmt.Errorf("make pipeline %s: drift: %w", pipeline, err)
+		}
 	}
 	js, err := json.Marshal(cfg)
 	if err != nil {

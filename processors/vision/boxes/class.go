@@ -3,6 +3,7 @@ package boxes
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"andon/model"
 )
@@ -52,4 +53,28 @@ func class(p *model.Picture, outs []model.Tensor, i int) (label string, risk flo
 		}
 	}
 	return label, risk, nil
+}
+
+// Probabilities appends to dst the probability of each label in the i-th picture of a run, of the forms probabilities and logits, whose outputs Read has found to be right.
+func Probabilities(p *model.Picture, outs []model.Tensor, i int, dst []float64) ([]float64, error) {
+	row, _, err := output(outs, 0, i, fmt.Sprintf("[N, %d], a number for each label", len(p.Labels)), len(p.Labels))
+	if err != nil {
+		return dst, err
+	}
+	from := len(dst)
+	for _, v := range row {
+		dst = append(dst, float64(v))
+	}
+	if p.Form != model.FormLogits {
+		return dst, nil
+	}
+	best, sum := slices.Max(dst[from:]), 0.0
+	for c, v := range dst[from:] {
+		dst[from+c] = math.Exp(v - best)
+		sum += dst[from+c]
+	}
+	for c := range dst[from:] {
+		dst[from+c] /= sum
+	}
+	return dst, nil
 }
