@@ -17,6 +17,8 @@ import (
 
 // Handler is one partition's line. All calls come from that partition's goroutine.
 //
+// A Handler that has a Tend(ctx) error is asked by it, in place of Flush, when its Due has come: it may store what it holds beside the calls that follow.
+//
 // A Handler that has a Close() is told by it that the partition is let go, whichever way.
 //
 // The context of the calls ends when the partition is lost to another member, or when a revocation or the end of the program has waited long enough: what the

@@ -117,11 +117,25 @@ func (p *partition) work(ctx context.Context) error {
 		case <-p.finish:
 		case <-ctx.Done():
 		case <-due:
-			if err := p.flush(ctx); err != nil {
+			if err := p.tend(ctx); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// tend has the handler do what is due.
+func (p *partition) tend(ctx context.Context) error {
+	t, ok := p.handler.(interface {
+		Tend(ctx context.Context) error
+	})
+	if !ok {
+		return p.flush(ctx)
+	}
+	if err := t.Tend(ctx); err != nil {
+		return fmt.Errorf("flush %s/%d below %d: %w", p.topic, p.id, p.next.Load(), err)
+	}
+	return nil
 }
 
 func (p *partition) flush(ctx context.Context) error {
@@ -151,7 +165,7 @@ func (p *partition) handle(ctx context.Context, piece piece) error {
 		}
 		records = records[n:]
 		if due := p.handler.Due(); !due.IsZero() && !time.Now().Before(due) {
-			if err := p.flush(ctx); err != nil {
+			if err := p.tend(ctx); err != nil {
 				return err
 			}
 		}

@@ -29,6 +29,9 @@ import (
 func (p *Pipeline) flush(ctx context.Context) error {
 	b := &p.block
 	begun := p.line.now()
+	if p.eye != nil && p.ended == nil {
+		p.ended = p.eye.Cut()
+	}
 	out := p.outgoing()
 	if rows := b.Rows(); p.reform != nil {
 		if err := p.settle(ctx); err != nil {
@@ -47,8 +50,8 @@ func (p *Pipeline) flush(ctx context.Context) error {
 		}
 	}
 	p.shadows()
-	if p.eye != nil {
-		b.ShadowSights = p.eye.Settle(b.Sights, b.ShadowSights)
+	if p.ended != nil {
+		b.ShadowSights = p.ended.Settle(b.Sights, b.ShadowSights)
 	}
 	if b.Rows() > 0 {
 		if err := p.store(ctx, b, out); err != nil {
@@ -70,7 +73,7 @@ func (p *Pipeline) flush(ctx context.Context) error {
 	if err != nil {
 		return p.fail("commit", b.First, b.Next, err)
 	}
-	p.note, p.reform = n, nil
+	p.note, p.reform, p.ended = n, nil, nil
 	p.line.meters.flushing.Observe(p.line.now().Sub(begun).Seconds())
 	p.empty(b.Next)
 	return nil

@@ -2,6 +2,7 @@ package processors
 
 import (
 	"context"
+	"time"
 	"unsafe"
 
 	"andon/event"
@@ -53,4 +54,86 @@ func (p *Pipeline) look(ctx context.Context, b *event.Batch, c *cursor, to int64
 func (p *Pipeline) sightBytes() int {
 	b := &p.block
 	return (len(b.Sights)+len(b.ShadowSights))*int(unsafe.Sizeof(event.Sight{})) + p.boxes*int(unsafe.Sizeof(event.Box{}))
+}
+
+// beside stores one block of frames while the line forms the next: a person in a zone does not wait for an insert. The order of calls is flush's, and the next block is not begun to be stored before this one is
+// committed, so what a crash leaves is what it leaves of any pipeline.
+type beside struct {
+	done chan struct{} // nil: nothing is being stored
+	of   *Pipeline     // the block's own, a copy; its owner once done is closed
+	err  error
+}
+
+// due is when the line must be asked again: not before what is being stored may be there.
+func (s *beside) due(now, due time.Time) time.Time {
+	if s.done == nil {
+		return due
+	}
+	if soon := now.Add(besideEvery); due.Before(soon) {
+		return soon
+	}
+	return due
+}
+
+// besideEvery is how often the end of what is being stored is looked for while no frames come.
+const besideEvery = 20 * time.Millisecond
+
+// Tend is Flush for when its time has come and there is no need to wait: a block of frames is stored beside the line, one at a time.
+func (p *Pipeline) Tend(ctx context.Context) error {
+	if p.eye == nil || p.transactor != nil || p.reform != nil {
+		if p.reform != nil && p.at == p.reform.Next {
+			return p.flush(ctx)
+		}
+		return p.Flush(ctx)
+	}
+	if p.broken != nil {
+		return p.broken
+	}
+	if p.beside.done != nil {
+		select {
+		case <-p.beside.done:
+		default:
+			if !p.crowded() {
+				return nil
+			}
+		}
+		if err := p.landed(); err != nil {
+			return err
+		}
+	}
+	if p.block.Next == p.block.First || p.line.now().Before(p.due) && !p.crowded() {
+		return nil
+	}
+	of := *p
+	of.ended, of.beside = p.eye.Cut(), beside{}
+	p.beside.of, p.beside.done = &of, make(chan struct{})
+	next := p.block.Next
+	p.block = event.Block{Pipeline: p.block.Pipeline, Topic: p.block.Topic, Partition: p.block.Partition}
+	p.empty(next)
+	go func(s *beside) {
+		defer close(s.done)
+		s.err = s.of.flush(ctx)
+	}(&p.beside)
+	return nil
+}
+
+// crowded tells whether the block may not grow any more.
+func (p *Pipeline) crowded() bool {
+	return p.records() >= p.most() || p.bytes() >= int(p.line.cfg.Flush.Bytes)
+}
+
+// landed waits for what is being stored beside the line.
+func (p *Pipeline) landed() error {
+	if p.beside.done == nil {
+		return nil
+	}
+	<-p.beside.done
+	of, err := p.beside.of, p.beside.err
+	p.beside = beside{}
+	if err != nil {
+		p.broken = err
+		return err
+	}
+	p.note, p.size = of.note, of.size
+	return nil
 }

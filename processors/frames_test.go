@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,9 @@ func (l *looks) SeeRuns(_ context.Context, _ *model.Model, pictures []float32, n
 		}
 	})
 	if err != nil {
+		l.w.turn.Lock()
 		l.w.dead = true // the line would go on without the model
+		l.w.turn.Unlock()
 	}
 	return []model.Tensor{out}, err
 }
@@ -107,7 +110,7 @@ func TestFramesExactlyOnce(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 11))
 		w := newWorld()
 		w.log, w.end = footage(rng, 200)
-		w.rng = rng
+		w.rng = rand.New(rand.NewPCG(seed, 13))
 		whole := newWorld()
 		whole.log, whole.end = w.log, w.end
 		plain, calm := whole.eyed(t, 7)
@@ -203,5 +206,47 @@ func TestFramesSettle(t *testing.T) {
 	without(b, set([]int64{4}), nil)
 	if len(b.Sights) != 2 || b.Sights[0].Offset != 3 || b.Sights[1].Offset != 5 {
 		t.Errorf("%+v", b.Sights)
+	}
+}
+
+// A block that is being stored does not hold up the frames that come meanwhile, until the next is full.
+func TestFramesDoNotWait(t *testing.T) {
+	w := newWorld()
+	w.log, w.end = footage(rand.New(rand.NewPCG(3, 4)), 30)
+	gate := make(chan struct{})
+	w.before = func() { <-gate }
+	l, _ := w.eyed(t, 10)
+	p, at, err := l.Open(t.Context(), w.assignment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open() // before Close, which waits
+	handle := func(next int64) {
+		t.Helper()
+		if err := p.Handle(t.Context(), w.batch(at, next)); err != nil {
+			t.Fatal(err)
+		}
+		at = next
+	}
+	handle(w.log[9].offset + 1) // full, and under way to a sink that does not answer
+	handle(w.log[15].offset + 1)
+	if seen := p.records(); seen < 3 || p.beside.done == nil {
+		t.Fatalf("%d records are in the next block, being stored %v", seen, p.beside.done != nil)
+	}
+	if due := p.Due(); !due.After(l.now()) {
+		t.Errorf("due %v while something is being stored", due)
+	}
+	if err := p.Tend(t.Context()); err != nil || p.beside.done == nil {
+		t.Errorf("Tend waited: %v", err)
+	}
+	open()
+	handle(w.end)
+	if err := p.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.stored(t)); w.committed != w.end || n < 30 {
+		t.Errorf("%d rows are stored, committed %d of %d", n, w.committed, w.end)
 	}
 }

@@ -25,6 +25,9 @@ type Pipeline struct {
 	state      state // nil without features
 	// eye looks at frames; nil in a pipeline of rows.
 	eye *vision.Partition
+	// ended is the end of the block of frames that is being stored; beside is what stores one beside the line.
+	ended  *vision.Cut
+	beside beside
 
 	// at is the next offset to be handled. Rows before committed, which stays as it was at Open, are folded only.
 	at, committed int64
@@ -96,7 +99,11 @@ func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
 			return err
 		}
 		if p.full() {
-			if err := p.flush(ctx); err != nil {
+			flush := p.flush
+			if p.eye != nil {
+				flush = p.Tend
+			}
+			if err := flush(ctx); err != nil {
 				return err
 			}
 		}
@@ -345,6 +352,9 @@ func (p *Pipeline) Flush(ctx context.Context) error {
 	if p.broken != nil {
 		return p.broken
 	}
+	if err := p.landed(); err != nil {
+		return err
+	}
 	if p.block.Next == p.block.First || p.reform != nil {
 		return nil
 	}
@@ -356,11 +366,14 @@ func (p *Pipeline) Due() time.Time {
 	if p.broken != nil || p.reform != nil {
 		return time.Time{}
 	}
-	return p.due
+	return p.beside.due(p.line.now(), p.due)
 }
 
 // Close ends the partition's metrics. Whoever lets go of the partition may call it.
 func (p *Pipeline) Close() {
+	if p.beside.done != nil {
+		<-p.beside.done
+	}
 	if p.eye != nil {
 		p.eye.Close()
 	}

@@ -89,7 +89,7 @@ func (p *Pipeline) keepCameras(ctx context.Context, next int64) (*kept, error) {
 	if l.out.Vault == nil || l.cfg.Snapshot.Records == 0 {
 		return nil, nil
 	}
-	data := p.eye.Snapshot(make([]byte, 0, p.size+p.size/8))
+	data := p.ended.Snapshot()
 	p.size = len(data)
 	k := &kept{At: next, Schema: l.schema}
 	if p.note.Kept != nil {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,8 @@ type world struct {
 	trimmed int64
 	bounded bool // what a restart reads back must be
 
-	fuse  int // calls until one fails; negative for never
+	turn  sync.Mutex // of those who call; a block of frames is stored beside the line
+	fuse  int        // calls until one fails; negative for never
 	dead  bool
 	rng   *rand.Rand
 	model *model.Model
@@ -97,6 +99,8 @@ var errCrash = errors.New("crash")
 
 // step is one call to the world: it may fail before its effect, or after.
 func (w *world) step(effect func()) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	if w.dead {
 		return errCrash
 	}
@@ -114,6 +118,8 @@ func (w *world) step(effect func()) error {
 }
 
 func (w *world) assignment() Assignment {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	w.generation++
 	w.dead = false
 	mine := w.generation
@@ -311,7 +317,9 @@ func (w *world) Save(_ context.Context, key string, partition int32, data []byte
 		w.largest = max(w.largest, len(data))
 		w.written += len(data)
 	})
+	w.turn.Lock()
 	w.dead = err != nil
+	w.turn.Unlock()
 	return ref, err
 }
 

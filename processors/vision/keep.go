@@ -39,20 +39,23 @@ type keeper struct {
 	queue chan keeping
 	done  chan struct{}
 
-	mu      sync.Mutex
-	idle    *sync.Cond
-	waiting int
+	mu   sync.Mutex
+	idle *sync.Cond
+	// cut counts blocks; waiting are the frames of each that are not kept yet.
+	cut     int
+	waiting map[int]int
 	failed  map[int64]bool // offsets
 }
 
 type keeping struct {
 	item   Item
 	offset int64
+	cut    int
 }
 
 func (k *keeper) open(l *Line) {
 	k.line = l
-	k.idle = sync.NewCond(&k.mu)
+	k.idle, k.waiting, k.failed = sync.NewCond(&k.mu), map[int]int{}, map[int64]bool{}
 	if l.deps.Evidence == nil {
 		return
 	}
@@ -94,9 +97,10 @@ func (k *keeper) keep(f *looked, s *event.Sight, kind string) {
 		return
 	}
 	s.Evidence = k.ref(f, kind)
-	job := keeping{*k.item(f, kind, NoteOf(s, kind)), f.Offset}
+	job := keeping{*k.item(f, kind, NoteOf(s, kind)), f.Offset, 0}
 	k.mu.Lock()
-	k.waiting++
+	job.cut = k.cut
+	k.waiting[job.cut]++
 	k.mu.Unlock()
 	select {
 	case k.queue <- job:
@@ -116,33 +120,55 @@ func (k *keeper) put(job keeping) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
-		if k.failed == nil {
-			k.failed = map[int64]bool{}
-		}
 		k.failed[job.offset] = true
 	}
-	if k.waiting--; k.waiting == 0 {
+	if k.waiting[job.cut]--; k.waiting[job.cut] == 0 {
+		delete(k.waiting, job.cut)
 		k.idle.Broadcast()
 	}
 }
 
-// settle waits until all is kept, and takes out of the Sights what could not be.
-func (k *keeper) settle(sights []event.Sight) {
+// next begins the next block and returns the number of the one before.
+func (k *keeper) next() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for k.waiting > 0 {
+	k.cut++
+	return k.cut - 1
+}
+
+// settle waits until all of a block is kept, and takes out of its Sights what could not be.
+func (k *keeper) settle(cut int, sights []event.Sight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.waiting[cut] > 0 {
 		k.idle.Wait()
 	}
 	for i := range sights {
 		if k.failed[sights[i].Offset] {
 			sights[i].Evidence = ""
+			delete(k.failed, sights[i].Offset)
 		}
 	}
-	clear(k.failed)
 }
 
-// Settle makes a block's Sights ready to be stored: what they say is kept is there. It returns what the shadows have said of them.
-func (p *Partition) Settle(sights, shadows []event.Sight) []event.Sight {
-	p.keeper.settle(sights)
-	return p.shade.collect(shadows)
+// Cut is the end of a block: what is known of the cameras there, and what of its frames is still being kept or looked at by shadows. It may be used beside the Partition, which goes on.
+type Cut struct {
+	p       *Partition
+	number  int
+	state   []byte
+	looking <-chan struct{}
+}
+
+// Cut ends a block: frames that are seen from here on belong to the next.
+func (p *Partition) Cut() *Cut {
+	return &Cut{p: p, number: p.keeper.next(), state: p.Snapshot(nil), looking: p.shade.next()}
+}
+
+// Snapshot is Partition.Snapshot as it was at the cut.
+func (c *Cut) Snapshot() []byte { return c.state }
+
+// Settle makes the block's Sights ready to be stored: what they say is kept is there. It returns what the shadows have said of them.
+func (c *Cut) Settle(sights, shadows []event.Sight) []event.Sight {
+	c.p.keeper.settle(c.number, sights)
+	return c.p.shade.collect(c.number, c.looking, shadows)
 }

@@ -108,7 +108,7 @@ func TestFires(t *testing.T) {
 		t.Errorf("alert %+v", a)
 	}
 	equal(t, "fired", sights[0].Fired, []string{"intruder"})
-	p.Settle(sights, nil)
+	p.Cut().Settle(sights, nil)
 	kept := w.kept[sights[0].Evidence]
 	if kept.Kind != KeptFired || string(kept.JPEG) != "box 0.1 0.1 0.2 0.9" || kept.Camera != "a" {
 		t.Errorf("kept %+v", w.kept)
@@ -125,7 +125,7 @@ func TestFires(t *testing.T) {
 	// Where the picture cannot be kept the action is the same, and the row does not say that it is.
 	w.refuse, w.now = true, w.now.Add(time.Hour)
 	sights = w.see(p, w.frame(2, "a", 0, "box 0.1 0.1 0.2 0.9"))
-	p.Settle(sights, nil)
+	p.Cut().Settle(sights, nil)
 	if len(w.alerts) != 3 || sights[0].Evidence != "" || len(sights[0].Fired) != 1 {
 		t.Errorf("alerts %+v, sights %+v", w.alerts, sights)
 	}
@@ -143,7 +143,7 @@ func TestSamples(t *testing.T) {
 		all = append(all, w.see(p, w.frame(i, "a", 0, "0.1"))...)
 		w.now = w.now.Add(400 * time.Millisecond)
 	}
-	p.Settle(all, nil)
+	p.Cut().Settle(all, nil)
 	var kept []int64
 	for _, s := range all {
 		if s.Evidence != "" {
@@ -172,23 +172,20 @@ func TestShadows(t *testing.T) {
 	p := w.open(w.line(nil))
 	sights := w.see(p, w.frame(0, "a", 0, "0.9"), w.frame(1, "b", 0, "0.2"))
 	<-p.shade.done
-	dark := p.Settle(sights, nil)
+	dark := p.Cut().Settle(sights, nil)
 	if len(dark) != 2 || dark[0].Version != "dark" || dark[0].Offset != 0 || dark[0].Label != "person" || dark[1].Camera != "b" || dark[1].Risk > 0.21 {
 		t.Errorf("the shadow says %+v", dark)
 	}
 	w.other, w.share, w.shade = classifier("canary"), 100, nil
 	sights = w.see(p, w.frame(2, "a", 0, "0.9"))
 	<-p.shade.done
-	dark = p.Settle(sights, nil)
+	dark = p.Cut().Settle(sights, nil)
 	if sights[0].Version != "canary" || len(dark) != 1 || dark[0].Version != "one" {
 		t.Errorf("canary %+v beside %+v", sights, dark)
 	}
 	// What was begun before a flush and ends after it is of no block.
-	w.mu.Lock()
-	p.shade.since++
-	w.mu.Unlock()
 	p.shade.look(make(chan struct{}), 0, []*model.Model{classifier("late")}, []looked{{Frame: w.frame(3, "a", 0, "0.9")}}, make([]event.Sight, 1))
-	if dark = p.Settle(nil, nil); len(dark) != 0 {
+	if dark = p.Cut().Settle(nil, nil); len(dark) != 0 {
 		t.Errorf("another block has %+v", dark)
 	}
 }

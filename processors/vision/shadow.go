@@ -23,14 +23,16 @@ type shade struct {
 	models  []*model.Model
 	done    chan struct{} // of the chunk under way, nil without
 
-	mu    sync.Mutex
-	ready []event.Sight
-	since int // counts flushes: what was begun before the last is not this block's
+	mu sync.Mutex
+	// cut counts blocks; ready is what was said of the frames of each that has not been collected.
+	cut, collected int
+	ready          map[int][]event.Sight
 }
 
 func (s *shade) open(l *Line) {
 	s.line = l
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.ready = map[int][]event.Sight{}
 }
 
 func (s *shade) close() {
@@ -76,11 +78,11 @@ func (p *Partition) shadow(sights []event.Sight) {
 			Status: event.SightScored, Position: v.Position})
 	}
 	s.done = make(chan struct{})
-	go s.look(s.done, s.since, slices.Clone(s.models), frames, blank)
+	go s.look(s.done, s.cut, slices.Clone(s.models), frames, blank)
 }
 
 // look has each model look at the frames.
-func (s *shade) look(done chan struct{}, since int, models []*model.Model, frames []looked, blank []event.Sight) {
+func (s *shade) look(done chan struct{}, cut int, models []*model.Model, frames []looked, blank []event.Sight) {
 	defer close(done)
 	for _, m := range models {
 		got, err := s.score(m, frames, blank)
@@ -88,11 +90,11 @@ func (s *shade) look(done chan struct{}, since int, models []*model.Model, frame
 		switch {
 		case err != nil:
 			s.line.meters.shadows["failed"].Add(float64(len(frames)))
-		case since != s.since:
+		case cut < s.collected:
 			s.line.meters.shadows["shed"].Add(float64(len(frames)))
 		default:
 			s.line.meters.shadows["scored"].Add(float64(len(frames)))
-			s.ready = append(s.ready, got...)
+			s.ready[cut] = append(s.ready[cut], got...)
 		}
 		s.mu.Unlock()
 	}
@@ -146,21 +148,29 @@ func (s *shade) score(m *model.Model, frames []looked, blank []event.Sight) ([]e
 	return got, nil
 }
 
-// collect appends what the shadows have said of this block's frames; what is under way is waited for a little and then not taken any more.
-func (s *shade) collect(dst []event.Sight) []event.Sight {
-	if s.done != nil {
+// next begins the next block, and returns what ends when the frames under way have been looked at; nil: there are none.
+func (s *shade) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut++
+	return s.done
+}
+
+// collect appends what the shadows have said of a block's frames; what is under way is waited for a little and then not taken any more.
+func (s *shade) collect(cut int, looking <-chan struct{}, dst []event.Sight) []event.Sight {
+	if looking != nil {
 		wait := time.NewTimer(shadowPatience)
 		select {
-		case <-s.done:
+		case <-looking:
 		case <-wait.C:
 		}
 		wait.Stop()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.since++
-	dst = append(dst, s.ready...)
-	s.ready = s.ready[:0]
+	s.collected = cut + 1
+	dst = append(dst, s.ready[cut]...)
+	delete(s.ready, cut)
 	slices.SortStableFunc(dst, func(a, b event.Sight) int { return int(a.Offset - b.Offset) })
 	return dst
 }
