@@ -164,7 +164,7 @@ func TestFrameDriftExactlyOnce(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 13))
 		w, whole := newWorld(), newWorld()
 		w.log, w.end = footage(rng, 800)
-		w.rng, whole.log, whole.end = rng, w.log, w.end
+		w.rng, whole.log, whole.end = rand.New(rand.NewPCG(seed, 15)), w.log, w.end
 		plain, _ := whole.watching(t, 7, d)
 		if err := whole.run(t.Context(), plain, rand.New(rand.NewPCG(seed, 14))); err != nil {
 			t.Fatal(err)
