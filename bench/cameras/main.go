@@ -39,7 +39,7 @@ var (
 	fps      = flag.Float64("fps", 5, "frames a second of each")
 	duration = flag.Duration("duration", time.Minute, "of the live part")
 	flood    = flag.Int("flood", 3000, "frames of the part that fills the line; 0: none")
-	clip     = flag.String("clip", "shared/data/video/bottles.mp4", "video whose frames are sent, scaled to 640x360")
+	clip     = flag.String("clip", "../shared/data/video/bottles.mp4", "video whose frames are sent, scaled to 640x360")
 	library  = flag.String("libraries", "lib", "folder of the native libraries")
 )
 
