@@ -37,6 +37,7 @@ func main() {
 	stages := flag.String("stages", "16,32,64,128", "channels of the network's stages")
 	blocks := flag.Int("blocks", 0, "residual blocks a stage")
 	epochs := flag.Int("epochs", 60, "epochs at most")
+	patience := flag.Int("patience", 20, "epochs without a better validation loss that end a training")
 	rate := flag.Float64("rate", 0.003, "highest learning rate")
 	shards := flag.Int("shards", 2, "parts of a batch that are learned from at the same time")
 	average := flag.Bool("average", true, "the exported file looks at a photo in all ways that it may lie")
@@ -47,7 +48,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	b := bench{average: *average, side: *side, blocks: *blocks, val: *val, verbose: *verbose, config: fit.Config{Epochs: *epochs, Batch: 32, LearningRate: *rate, Decay: 0.05,
-		Clip: 1, Dropout: 0.2, Average: 0.98, Patience: 20, Shards: *shards}}
+		Clip: 1, Dropout: 0.2, Average: 0.98, Patience: *patience, Shards: *shards}}
 	if err := b.run(ctx, *data, *set, *lib, *stages, *seeds); err != nil {
 		fmt.Fprintln(os.Stderr, "vision:", err)
 		os.Exit(1)

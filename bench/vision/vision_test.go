@@ -64,11 +64,32 @@ func TestSquare(t *testing.T) {
 	if err := jpeg.Encode(&file, photo, &jpeg.Options{Quality: 100}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := square(&file, 4)
+	decoded, err := jpeg.Decode(&file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := square(decoded, 4)
 	if want := []byte{0, 0, 200, 200}; !slices.Equal(got[:4], want) || !slices.Equal(got[12:], want) {
 		t.Errorf("the photo became %v", got)
+	}
+}
+
+// A crop holds the middle of what the mask marks, and stays within the photo; a mask without a mark gives none, but to a tile that is free.
+func TestAround(t *testing.T) {
+	photo, marks := image.NewGray(image.Rect(0, 0, 400, 300)), image.NewGray(image.Rect(0, 0, 400, 300))
+	if around(photo, marks, false, 7) != nil {
+		t.Error("a mask without a mark gave a crop")
+	}
+	for _, lot := range []uint32{0, 0xffffffff, 0x12c0190} {
+		if b := around(photo, marks, true, lot).Bounds(); b.Dx() != cut || b.Dy() != cut || !b.In(photo.Bounds()) {
+			t.Errorf("lot %x: %v", lot, b)
+		}
+	}
+	for _, at := range []image.Point{{0, 0}, {399, 299}, {200, 150}} {
+		marks := image.NewGray(photo.Bounds())
+		marks.Set(at.X, at.Y, color.White)
+		if b := around(photo, marks, false, 7).Bounds(); !at.In(b) || b.Dx() != cut || b.Dy() != cut || !b.In(photo.Bounds()) {
+			t.Errorf("mark at %v: %v", at, b)
+		}
 	}
 }
