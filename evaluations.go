@@ -35,17 +35,8 @@ type examiner struct {
 }
 
 func newExaminer(cfg *Config, desk *modelDesk) *examiner {
-	return &examiner{pipelines: cfg.taught(), memory: cfg.Trainer.Memory, energy: evaluate.RAPL("/sys/class/powercap"), models: desk}
-}
-
-// taught lists the pipelines that have a model section.
-func (c *Config) taught() (all []trainer.Pipeline) {
-	for i := range c.Pipelines {
-		if p := &c.Pipelines[i]; p.Model != nil && p.Window != nil && p.Vision == nil {
-			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Featurize: p.featurizer(), Refer: p.refer()})
-		}
-	}
-	return all
+	windows := slices.DeleteFunc(cfg.taught(), func(p trainer.Pipeline) bool { return p.Featurize == nil }) // those of frames have none
+	return &examiner{pipelines: windows, memory: cfg.Trainer.Memory, energy: evaluate.RAPL("/sys/class/powercap"), models: desk}
 }
 
 // Evaluations implements console.Evaluations.

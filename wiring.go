@@ -62,9 +62,17 @@ func security(at ingest.Config) replay.Security {
 
 // newTeacher makes the trainer of the pipelines that have a model section; every model that it makes is told to the store.
 func newTeacher(cfg *Config, store *lessons, models *model.Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *trainer.Trainer {
-	var all []trainer.Pipeline
-	for i := range cfg.Pipelines {
-		p := &cfg.Pipelines[i]
+	tc := cfg.Trainer
+	if tc.Dir == "" {
+		tc.Dir = cfg.path("trainings")
+	}
+	return trainer.New(tc, cfg.taught(), store, models, out, log, reg)
+}
+
+// taught lists the pipelines that have a model section.
+func (c *Config) taught() (all []trainer.Pipeline) {
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
 		switch {
 		case p.Model == nil:
 		case p.Vision != nil:
@@ -73,11 +81,7 @@ func newTeacher(cfg *Config, store *lessons, models *model.Registry, out func(ev
 			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Loop: p.loop(), Featurize: p.featurizer(), Refer: p.refer()})
 		}
 	}
-	tc := cfg.Trainer
-	if tc.Dir == "" {
-		tc.Dir = cfg.path("trainings")
-	}
-	return trainer.New(tc, all, store, models, out, log, reg)
+	return all
 }
 
 // ensureTopics makes the topics that the pipelines read and the appliance writes: on the embedded broker with explicit bounds, on a cluster only if it is allowed.
