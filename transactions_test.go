@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"andon/deploy/kafka/brokertest"
@@ -55,38 +54,9 @@ func sourceOf(r *kgo.Record) (s source) {
 // committedOf counts, by source, what a reader of committed records sees of a topic up to its end; open transactions must have ended, or it ends before them.
 func committedOf(t *testing.T, address, topic string) map[source]int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.FetchMaxWait(20*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ends, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
 	seen := map[source]int{}
-	for len(left) > 0 {
-		f := c.PollFetches(ctx)
-		if err := f.Err(); err != nil {
-			t.Fatalf("%s: %v, and %v is not read", topic, err, left)
-		}
-		f.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				seen[sourceOf(r)]++
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
+	for _, r := range brokertest.Committed(t, address, topic) {
+		seen[sourceOf(r)]++
 	}
 	return seen
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,44 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
-
-// committed reads all that a reader of committed records sees of a topic, now.
-func committed(t *testing.T, address, topic string) (out []*kgo.Record) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(20*time.Millisecond), kgo.DisableClientMetrics())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ends, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	for len(left) > 0 {
-		f := c.PollFetches(ctx)
-		if err := f.Err(); err != nil {
-			t.Fatalf("%s: %v, and %v is not read", topic, err, left)
-		}
-		f.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				out = append(out, r)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return out
-}
 
 // alone is in no group: brokers take such commits while the group has no members.
 func alone() (event.Member, error) { return event.Member{Generation: -1}, nil }
@@ -92,7 +55,7 @@ func groupAt(t *testing.T, p *Publisher, tr *Transactor) (int64, string) {
 func once(t *testing.T, address string, dead, scores int) {
 	t.Helper()
 	for topic, want := range map[string]int{"andon.deadletter": dead, "andon.scores": scores} {
-		got := committed(t, address, topic)
+		got := brokertest.Committed(t, address, topic)
 		if len(got) != want || len(offsets(got)) != want {
 			t.Errorf("%s: %d committed records of %d offsets, want %d", topic, len(got), len(offsets(got)), want)
 		}
@@ -427,7 +390,7 @@ func TestTransactionRefused(t *testing.T) {
 	if tr.open {
 		t.Error("the transaction is open")
 	}
-	if n := len(committed(t, c.ListenAddrs()[0], "andon.deadletter")); n != 0 {
+	if n := len(brokertest.Committed(t, c.ListenAddrs()[0], "andon.deadletter")); n != 0 {
 		t.Errorf("%d dead letters of a transaction that failed", n)
 	}
 }

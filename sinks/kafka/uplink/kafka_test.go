@@ -361,7 +361,7 @@ func TestKafkaRefusedRecord(t *testing.T) {
 	u, _ := running(t, cfg, Deps{Brokers: []string{l.addr}})
 	await(t, "all of it", 60*time.Second, l.up(u))
 	n, stubs := 0, 0
-	for _, r := range everything(t, real.Addr, to) {
+	for _, r := range brokertest.Committed(t, real.Addr, to) {
 		n++
 		if why := header(r, HeaderRefused); why != "" {
 			stubs++

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -156,44 +155,6 @@ func (l *local) up(u *Uplink) func() bool {
 	}
 }
 
-// everything reads a topic to its end as a reader of committed records does, in each partition's order.
-func everything(t testing.TB, address, topic string) (all []*kgo.Record) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), kgo.FetchMaxWait(20*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	ends, err := kadm.NewClient(c).ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	for len(left) > 0 {
-		f := c.PollFetches(ctx)
-		if err := f.Err(); err != nil {
-			t.Fatalf("%s: %v, and %v is not read", topic, err, left)
-		}
-		f.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				all = append(all, r)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return all
-}
-
 func header(r *kgo.Record, name string) string {
 	for i := range r.Headers {
 		if h := r.Headers[len(r.Headers)-1-i]; h.Key == name {
@@ -207,7 +168,7 @@ func header(r *kgo.Record, name string) string {
 func (l *local) arrived(t testing.TB, address, site string) {
 	t.Helper()
 	seen, last, n := map[string]int{}, map[string]int64{}, 0
-	for _, r := range everything(t, address, to) {
+	for _, r := range brokertest.Committed(t, address, to) {
 		if header(r, HeaderSite) != site {
 			continue
 		}

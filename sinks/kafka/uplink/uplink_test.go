@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 )
 
@@ -121,7 +122,7 @@ func TestLost(t *testing.T) {
 
 	u, _ = running(t, cfg, deps)
 	await(t, "the rest", 20*time.Second, l.up(u))
-	for _, r := range everything(t, cfg.Brokers[0], to) {
+	for _, r := range brokertest.Committed(t, cfg.Brokers[0], to) {
 		want := ""
 		if header(r, HeaderOffset) == "160" {
 			want = "60"
@@ -200,7 +201,7 @@ func TestEvidence(t *testing.T) {
 	u, _ := running(t, cfg, deps)
 	await(t, "all of it", 20*time.Second, l.up(u))
 	whole := map[string][]byte{}
-	for _, r := range everything(t, cfg.Brokers[0], "edge.evidence") {
+	for _, r := range brokertest.Committed(t, cfg.Brokers[0], "edge.evidence") {
 		ref := header(r, HeaderEvidence)
 		if header(r, HeaderChunk) != fmt.Sprint(len(whole[ref])/(4<<10)) || header(r, HeaderChunks) != "3" || header(r, HeaderBytes) != "10000" || string(r.Key) != ref || header(r, HeaderSite) != "plant" {
 			t.Errorf("%s: %v", ref, r.Headers)
@@ -211,7 +212,7 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("%d pieces of %d and %d bytes", len(whole), len(whole["a"]), len(whole["b"]))
 	}
 	missing := map[string]bool{}
-	for _, r := range everything(t, cfg.Brokers[0], to) {
+	for _, r := range brokertest.Committed(t, cfg.Brokers[0], to) {
 		if m := header(r, HeaderMissing); m != "" {
 			missing[header(r, HeaderOffset)+" "+m] = true
 		}
