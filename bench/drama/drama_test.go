@@ -50,7 +50,7 @@ func TestDrama(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "andon").CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v\n%s", err, out)
 	}
-	if err := play(t.Context(), plan{binary: binary, dir: filepath.Join(dir, "play"), libraries: lib, pace: 10, slots: 24, short: true, limit: 9 * time.Minute, out: t.Output()}); err != nil {
+	if err := perform(t.Context(), plan{binary: binary, dir: filepath.Join(dir, "play"), libraries: lib, pace: 10, slots: 24, short: true, limit: 9 * time.Minute, out: t.Output()}, play{"engines", playEngines}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -257,3 +257,10 @@ func (f *fleet) state() (known, other, left int, err error) {
 	defer f.mu.Unlock()
 	return f.failed[0], f.failed[1], len(f.other), f.err
 }
+
+// fault is what went wrong.
+func (f *fleet) fault() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}

@@ -152,7 +152,7 @@ type decision struct {
 }
 
 // decisions are oldest first.
-func (h *house) decisions(ctx context.Context) ([]decision, error) {
+func (h *house) decisions(ctx context.Context, pipeline string) ([]decision, error) {
 	var all []decision
 	if err := h.ask(ctx, "GET", "/api/v1/decisions?limit=1000&pipeline="+pipeline, nil, &all); err != nil {
 		return nil, err
@@ -163,8 +163,8 @@ func (h *house) decisions(ctx context.Context) ([]decision, error) {
 	return all, nil
 }
 
-// champion is the live version; empty when there is none.
-func (h *house) champion(ctx context.Context) (string, error) {
+// champion is a pipeline's live version; empty when there is none.
+func (h *house) champion(ctx context.Context, pipeline string) (string, error) {
 	var all []struct {
 		Version string
 		Aliases []string

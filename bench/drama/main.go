@@ -11,9 +11,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
+
+// plays are the stories, in the order in which they are played.
+var plays = []play{{"engines", playEngines}}
 
 func main() {
 	p := plan{}
@@ -22,13 +26,15 @@ func main() {
 	flag.Float64Var(&p.pace, "pace", 8, "cycles of each engine a second")
 	flag.IntVar(&p.slots, "engines", 24, "how many engines run at a time")
 	flag.BoolVar(&p.short, "short", false, "smaller networks and fewer engines: what the test plays")
-	flag.DurationVar(&p.limit, "limit", 15*time.Minute, "how long the whole may take")
+	flag.DurationVar(&p.limit, "limit", 15*time.Minute, "how long one play may take")
 	flag.BoolVar(&p.keep, "keep", false, "go on until interrupted, to look at the page")
+	only := flag.String("play", "", "only this play; empty: all")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	p.out = os.Stdout
-	if err := play(ctx, p); err != nil {
+	all := slices.DeleteFunc(slices.Clone(plays), func(y play) bool { return *only != "" && y.name != *only })
+	if err := perform(ctx, p, all...); err != nil {
 		fmt.Println("FAILED:", err)
 		os.Exit(1)
 	}

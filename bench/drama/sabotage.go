@@ -13,8 +13,8 @@ import (
 )
 
 // sabotage brings a model that looks like any other and is wrong: it says of every engine that it fails within five cycles. It is let in as a file, for it runs and its numbers are finite; the gate finds out.
-func (s *stage) sabotage(ctx context.Context) error {
-	before, err := s.house.champion(ctx)
+func (s *engines) sabotage(ctx context.Context) error {
+	before, err := s.house.champion(ctx, s.pipeline)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,8 @@ func (s *stage) sabotage(ctx context.Context) error {
 }
 
 // force lets a person put the sabotaged model over the gate's no.
-func (s *stage) force(ctx context.Context) error {
-	before, err := s.house.champion(ctx)
+func (s *engines) force(ctx context.Context) error {
+	before, err := s.house.champion(ctx, s.pipeline)
 	if err != nil {
 		return err
 	}

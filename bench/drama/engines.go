@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,74 +11,38 @@ import (
 	"andon/event"
 )
 
-// plan says how the play is staged.
-type plan struct {
-	binary, dir string
-	libraries   string
-	pace        float64
-	slots       int
-	short, keep bool
-	limit       time.Duration
-	out         io.Writer
+// engines is the fleet's play: a model that knows one condition, six others that creep in, the way to a better one, and a saboteur.
+type engines struct {
+	*stage
+	fleet *fleet
+	// crept is the cycle at which the other conditions came, bad the sabotaged version.
+	crept int
+	bad   string
 }
 
-// play is the whole of it.
-func play(ctx context.Context, p plan) error {
-	ctx, cancel := context.WithTimeout(ctx, p.limit)
-	defer cancel()
-	binary, err := filepath.Abs(p.binary)
-	if err != nil {
-		return err
-	}
-	if p.dir == "" {
-		if p.dir, err = os.MkdirTemp("", "andon-drama-"); err != nil {
-			return err
-		}
-		if !p.keep {
-			defer os.RemoveAll(p.dir)
-		}
-	}
-	if err := os.MkdirAll(p.dir, 0o755); err != nil {
-		return err
-	}
+// playEngines plays it.
+func playEngines(ctx context.Context, st *stage) error {
 	known, other, err := readAll()
 	if err != nil {
 		return err
 	}
-	if p.libraries == "" {
-		p.libraries = filepath.Join(filepath.Dir(binary), "..", "lib")
-	}
-	s := &stage{plan: p, began: time.Now()}
-	s.say("the appliance starts")
-	if s.house, err = open(ctx, binary, p.dir, p.config()); err != nil {
+	if err := st.open(ctx, pipeline, st.config()); err != nil {
 		return err
 	}
-	defer s.house.close()
-	s.say("it is up: %s", s.house.console)
-	retired := p.retired()
-	s.fleet, err = newFleet(s.house.kafka, p.pace, p.slots, known[retired:], other)
-	if err != nil {
+	s := &engines{stage: st}
+	retired := s.retired()
+	if s.fleet, err = newFleet(s.house.kafka, s.pace, s.slots, known[retired:], other); err != nil {
 		return err
 	}
 	defer s.fleet.client.Close()
+	s.feeder = s.fleet.fault
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	err = s.acts(ctx, running, known[:retired])
+	err = s.perform(ctx, s.acts(running, known[:retired])...)
 	if err != nil {
-		s.curtain(ctx)
-		return fmt.Errorf("act %q: %w", s.act, err)
+		s.epilogue(ctx)
 	}
-	stop()
-	if p.keep {
-		s.say("the page stays up until you interrupt: %s", s.house.console)
-		<-ctx.Done()
-	}
-	parts := make([]string, len(s.took))
-	for i, t := range s.took {
-		parts[i] = fmt.Sprintf("%s %.0f s", t.act, t.took.Seconds())
-	}
-	fmt.Fprintf(p.out, "drama: all %d acts went as written in %.0f s: %s\n", len(s.took), time.Since(s.began).Seconds(), strings.Join(parts, ", "))
-	return nil
+	return err
 }
 
 // retired is how many engines of the known kind have failed before the play begins.
@@ -122,96 +83,12 @@ pipelines:
 `, p.libraries, pipeline, topic, strings.Join(signals, ", "), network)
 }
 
-// stage is the play as it goes.
-type stage struct {
-	plan
-	house *house
-	fleet *fleet
-	began time.Time
-	act   string
-	took  []timed
-	// crept is the cycle at which the other conditions came, bad the sabotaged version.
-	crept int
-	bad   string
-	// seen is how many decisions were looked at.
-	seen int
-}
-
-type timed struct {
-	act  string
-	took time.Duration
-}
-
-func (s *stage) say(format string, a ...any) {
-	fmt.Fprintf(s.out, "%6.1f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, a...))
-}
-
-// begin begins an act; what comes back ends it.
-func (s *stage) begin(act string) (end func()) {
-	s.act = act
-	began := time.Now()
-	fmt.Fprintf(s.out, "\n-- %s\n", act)
-	return func() { s.took = append(s.took, timed{act, time.Since(began)}) }
-}
-
-// await asks until something is so.
-func (s *stage) await(ctx context.Context, what string, within time.Duration, so func(ctx context.Context) (bool, error)) error {
-	deadline := time.Now().Add(within)
-	for {
-		if err := s.house.alive(); err != nil {
-			return err
-		}
-		if _, _, _, err := s.fleet.state(); err != nil {
-			return err
-		}
-		ok, err := so(ctx)
-		if ok || err != nil && ctx.Err() == nil && time.Now().After(deadline) {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: no %s within %v", errNot, what, within)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("while waiting for %s: %w", what, ctx.Err())
-		case <-time.After(300 * time.Millisecond):
-		}
-	}
-}
-
-// decided waits for the next decision that is not a wait, and holds it to what is written.
-func (s *stage) decided(ctx context.Context, stage, verdict string, within time.Duration) (d decision, err error) {
-	err = s.await(ctx, stage+" "+verdict, within, func(ctx context.Context) (bool, error) {
-		all, err := s.house.decisions(ctx)
-		if err != nil {
-			return false, nil // asked again
-		}
-		for ; s.seen < len(all); s.seen++ {
-			d = all[s.seen]
-			if d.Verdict == event.DecidedWait {
-				continue
-			}
-			s.seen++
-			s.say("%s %s, by %s: %s", d.Stage, d.Verdict, d.Who, d.Reason)
-			if d.Stage != stage || d.Verdict != verdict {
-				return true, fmt.Errorf("%w: decided %s %s, and %s %s was written", errNot, d.Stage, d.Verdict, stage, verdict)
-			}
-			return true, nil
-		}
-		return false, nil
-	})
-	return d, err
-}
-
-// acts are the play.
-func (s *stage) acts(ctx, running context.Context, retired []*engine) error {
+// acts are the play. The fleet runs until running ends.
+func (s *engines) acts(running context.Context, retired []*engine) []act {
 	for _, e := range retired {
 		e.name = "retired-" + e.name[2:]
 	}
-	for _, act := range []struct {
-		name string
-		do   func(ctx context.Context) error
-	}{
+	return []act{
 		{"first champion", func(ctx context.Context) error {
 			if err := s.fleet.history(ctx, retired); err != nil {
 				return err
@@ -234,7 +111,7 @@ func (s *stage) acts(ctx, running context.Context, retired []*engine) error {
 			}); err != nil {
 				return err
 			}
-			all, err := s.house.decisions(ctx)
+			all, err := s.house.decisions(ctx, s.pipeline)
 			if err != nil {
 				return err
 			}
@@ -295,30 +172,15 @@ func (s *stage) acts(ctx, running context.Context, retired []*engine) error {
 			s.say("andon verify finds that each of the records of %d partitions was handled exactly once", max(strings.Count(said, "\n"), 1))
 			return nil
 		}},
-	} {
-		end := s.begin(act.name)
-		if err := act.do(ctx); err != nil {
-			return err
-		}
-		end()
 	}
-	return nil
 }
 
 // healthy is how many engines of the known kind fail before the others come.
-func (s *stage) healthy() int {
+func (s *engines) healthy() int {
 	if s.short {
 		return 6
 	}
 	return 12
-}
-
-func (s *stage) champions(ctx context.Context, want string) error {
-	is, err := s.house.champion(ctx)
-	if err == nil && is != want {
-		err = fmt.Errorf("%w: the champion is %s, not %s", errNot, is, want)
-	}
-	return err
 }
 
 // lossSQL is the mean loss of what counted: of windows whose engine has failed since, by kind of engine and version.
@@ -335,7 +197,7 @@ type loss struct {
 	loss             float64
 }
 
-func (s *stage) measured(ctx context.Context) (all []loss, err error) {
+func (s *engines) measured(ctx context.Context) (all []loss, err error) {
 	rows, err := s.house.sql(ctx, lossSQL)
 	if err != nil {
 		return nil, err
@@ -363,7 +225,7 @@ func number(v any) float64 {
 }
 
 // losses tells how right the versions were, by what the feeder knows to be true.
-func (s *stage) losses(ctx context.Context) error {
+func (s *engines) losses(ctx context.Context) error {
 	all, err := s.measured(ctx)
 	for _, l := range all {
 		kind := "known conditions"
@@ -376,7 +238,7 @@ func (s *stage) losses(ctx context.Context) error {
 }
 
 // regained holds the new champion to the old one, under the other conditions.
-func (s *stage) regained(ctx context.Context) error {
+func (s *engines) regained(ctx context.Context) error {
 	if err := s.losses(ctx); err != nil {
 		return err
 	}
@@ -397,7 +259,7 @@ func (s *stage) regained(ctx context.Context) error {
 }
 
 // alarms tells which signals were seen, and holds the campaign to the one that it names: an alarm about the champion that is wrong now, begun after the other conditions came.
-func (s *stage) alarms(ctx context.Context, d decision) error {
+func (s *engines) alarms(ctx context.Context, d decision) error {
 	rows, err := s.house.sql(ctx, "SELECT kind, version, toUnixTimestamp(min(at)), argMin(detail, at), argMin(arrayStringConcat(arraySlice(causes.feature, 1, 3), ', '), at), argMin(arrayElement(causes.assets, 1), at) "+
 		"FROM andon.alarms WHERE pipeline = 'engines' GROUP BY id, kind, version ORDER BY min(at)")
 	if err != nil {
@@ -422,17 +284,11 @@ func (s *stage) alarms(ctx context.Context, d decision) error {
 	return nil
 }
 
-// curtain tells what is known when an act went wrong.
-func (s *stage) curtain(ctx context.Context) {
+// epilogue tells what is known of the fleet when an act went wrong.
+func (s *engines) epilogue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	known, other, left, err := s.fleet.state()
 	s.say("failed engines: %d of the known kind, %d of the other, %d are left; %v", known, other, left, err)
-	if all, err := s.house.decisions(ctx); err == nil {
-		for _, d := range all {
-			s.say("  %s %s %s: %s", d.Time.Format(time.TimeOnly), d.Stage, d.Verdict, d.Reason)
-		}
-	}
 	_ = s.losses(ctx)
-	s.say("the appliance's last words:\n%s", s.house.tail())
 }
