@@ -9,6 +9,10 @@ import (
 // Frame is the input of a model of pictures: float32 [batch, 3, height, width], red, green, blue.
 const Frame = "frame"
 
+// Embedding is an output that a model of pictures may have beside those that its Form reads, and after them: float32 [batch, n], what its last layer knows of a picture, for those who watch whether pictures are as they
+// used to be.
+const Embedding = "embedding"
+
 // Picture says what a model of frames takes, and how what it gives is read; it stands in the place of a Recipe.
 type Picture struct {
 	// Width and Height are of the model's input, in pixels; a frame, or the crop of a zone, is scaled to them without regard to its shape.

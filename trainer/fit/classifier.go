@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"andon/model"
 	"andon/model/onnx"
 	"andon/trainer/graph"
 )
@@ -85,6 +86,12 @@ func (n Classifier) start(rng *rand.Rand) []float32 {
 
 // predict gives logits.
 func (n Classifier) predict(g *graph.Graph, x *graph.Value, params, masks []*graph.Value) *graph.Value {
+	said, _ := n.tell(g, x, params, masks)
+	return said
+}
+
+// tell gives logits, and the averages that the linear layer reads, [batch, channels of the last stage].
+func (n Classifier) tell(g *graph.Graph, x *graph.Value, params, masks []*graph.Value) (said, embedding *graph.Value) {
 	take := func() (w, b *graph.Value) {
 		w, b, params = params[0], params[1], params[2:]
 		return w, b
@@ -101,11 +108,12 @@ func (n Classifier) predict(g *graph.Graph, x *graph.Value, params, masks []*gra
 		}
 	}
 	x = g.GlobalAverage(x)
+	embedding = x
 	if masks != nil {
 		x = g.Mul(x, masks[0])
 	}
 	w, b := take()
-	return g.Gemm(x, w, b, false, true)
+	return g.Gemm(x, w, b, false, true), embedding
 }
 
 // loss is the cross-entropy.
@@ -176,8 +184,8 @@ func logSum(x []float32) float64 {
 	return top + math.Log(sum)
 }
 
-// Names of an exported classifier: its input, float32 [batch, channels, height, width] in [0, 1]; its output, float32 [batch, classes]; and the entry of its
-// metadata that holds the classes' names as a JSON array.
+// Names of an exported classifier: its input, float32 [batch, channels, height, width] in [0, 1]; its outputs, float32 [batch, classes] and, for those who watch whether crops are as they used to be, what the last
+// layer reads of them (model.Embedding), float32 [batch, channels of the last stage]; and the entry of its metadata that holds the classes' names as a JSON array.
 const (
 	Frame         = "frame"
 	Probabilities = "probabilities"
@@ -197,18 +205,19 @@ func (t *TrainedClassifier) ExportAveraged(a Augment) ([]byte, error) {
 	x := g.Input(Frame, append([]int{graph.Batch}, t.row()...)...)
 	params := constants(g, t.shapes(), t.Params)
 	views := a.views(g, x)
-	var sum *graph.Value
+	var sum, middle *graph.Value
 	for _, v := range views {
-		if said := t.predict(g, v, params, nil); sum == nil {
-			sum = said
+		if said, embedding := t.tell(g, v, params, nil); sum == nil {
+			sum, middle = said, embedding
 		} else {
-			sum = g.Add(sum, said)
+			sum, middle = g.Add(sum, said), g.Add(middle, embedding)
 		}
 	}
 	if len(views) > 1 {
-		sum = g.Mul(sum, g.Scalar(1/float32(len(views))))
+		share := g.Scalar(1 / float32(len(views)))
+		sum, middle = g.Mul(sum, share), g.Mul(middle, share)
 	}
-	file := g.Model("classifier", graph.Output{Name: Probabilities, Value: g.Exp(g.LogSoftmax(sum))})
+	file := g.Model("classifier", graph.Output{Name: Probabilities, Value: g.Exp(g.LogSoftmax(sum))}, graph.Output{Name: model.Embedding, Value: middle})
 	return onnx.AppendMetadata(file, Labels, list(t.Classes)), nil
 }
 

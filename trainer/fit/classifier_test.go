@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"andon/model"
 	"andon/model/onnx"
 	"andon/model/ort"
 	"andon/model/ort/orttest"
@@ -141,6 +142,14 @@ func TestClassifierExportEqualsNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	both, err := ort.NewSession(file, ort.Options{Inputs: []string{Frame}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer both.Close()
+	if out := both.Outputs(); len(out) != 2 || out[0].Name != Probabilities || out[1].Name != model.Embedding {
+		t.Fatalf("outputs %v: the probabilities come first", out)
+	}
 	for _, n := range []int{1, 70} { // the batch is free
 		x, err := ort.Wrap(set.show(0, n, make([]float32, n*set.size())), int64(n), 2, 12, 12)
 		if err != nil {
@@ -158,6 +167,31 @@ func TestClassifierExportEqualsNetwork(t *testing.T) {
 		for i, p := range y.Data() {
 			if math.Abs(float64(p-want[i])) > 1e-4 {
 				t.Fatalf("batch %d: probability %d is %v, the trained network says %v", n, i, p, want[i])
+			}
+		}
+		// The embedding is what the last layer reads.
+		out, err := both.Compute([]ort.Value{x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, wide := len(net.Classes), net.last()
+		w, b := got.Params[len(got.Params)-k*wide-k:len(got.Params)-k], got.Params[len(got.Params)-k:]
+		e := out[1].Data
+		if len(e) != n*wide {
+			t.Fatalf("batch %d: an embedding of %v", n, out[1].Shape)
+		}
+		for i := range n {
+			logits := slices.Clone(b)
+			for c := range logits {
+				for j := range wide {
+					logits[c] += w[c*wide+j] * e[i*wide+j]
+				}
+			}
+			softmax(logits)
+			for c, p := range logits {
+				if math.Abs(float64(p-want[i*k+c])) > 1e-4 {
+					t.Fatalf("batch %d: of its embedding the last layer says %v of crop %d, the network %v", n, logits, i, want[i*k:(i+1)*k])
+				}
 			}
 		}
 	}

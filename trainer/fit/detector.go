@@ -112,6 +112,12 @@ func (n Detector) start(rng *rand.Rand) []float32 {
 
 // predict gives [batch, planes * cells], classes as logits.
 func (n Detector) predict(g *graph.Graph, x *graph.Value, params, masks []*graph.Value) *graph.Value {
+	said, _ := n.tell(g, x, params, masks)
+	return said
+}
+
+// tell gives what predict does, and what the head reads of all cells, [batch, channels of the last stage, rows, columns].
+func (n Detector) tell(g *graph.Graph, x *graph.Value, params, masks []*graph.Value) (said, read *graph.Value) {
 	conv := func(x *graph.Value, stride, pad int) *graph.Value {
 		w, b := params[0], params[1]
 		params = params[2:]
@@ -125,10 +131,11 @@ func (n Detector) predict(g *graph.Graph, x *graph.Value, params, masks []*graph
 		x = g.Relu(g.Add(x, conv(g.Relu(conv(x, 1, 1)), 1, 1)))
 	}
 	x = g.Relu(conv(x, 1, 1))
+	read = x
 	if masks != nil { // whole channels, the same everywhere
 		x = g.Mul(x, g.Reshape(masks[0], masks[0].Shape()[0], n.last(), 1, 1))
 	}
-	return g.Reshape(conv(x, 1, 0), x.Shape()[0], n.answers())
+	return g.Reshape(conv(x, 1, 0), x.Shape()[0], n.answers()), read
 }
 
 // Of the loss: eps keeps logarithms finite, boxWeight is what a cell of box counts beside one thing found.
@@ -203,11 +210,11 @@ func TrainDetector(ctx context.Context, net Detector, c Config, train, val *Scen
 }
 
 // Export writes the detector as an ONNX file of form yolov8: input frame, float32 [batch, 3, height, width] in [0, 1]; output boxes, float32 [batch, 4+classes, cells], centre, width and height in pixels and a
-// confidence a class. A cell's confidence is left only where none around it is higher.
+// confidence a class. A cell's confidence is left only where none around it is higher. The second output is the mean over the frame of what the head reads (model.Embedding).
 func (t *TrainedDetector) Export() []byte {
 	g := graph.New()
 	x := g.Input(model.Frame, append([]int{graph.Batch}, t.row()...)...)
-	said := t.predict(g, x, constants(g, t.shapes(), t.Params), nil)
+	said, read := t.tell(g, x, constants(g, t.shapes(), t.Params), nil)
 	rows, columns, stride := t.grid()
 	c := len(t.Classes)
 	said = g.Reshape(said, graph.Batch, t.planes(), rows, columns)
@@ -225,6 +232,6 @@ func (t *TrainedDetector) Export() []byte {
 		return g.Mul(g.Exp(g.Slice(said, 1, c+plane, c+plane+1)), g.Scalar(float32(typical)))
 	}
 	boxes := g.Concat(1, at(0, across), at(1, down), size(2, t.TypicalWidth), size(3, t.TypicalHeight), sure)
-	file := g.Model("detector", graph.Output{Name: "boxes", Value: g.Reshape(boxes, graph.Batch, t.planes(), rows*columns)})
+	file := g.Model("detector", graph.Output{Name: "boxes", Value: g.Reshape(boxes, graph.Batch, t.planes(), rows*columns)}, graph.Output{Name: model.Embedding, Value: g.GlobalAverage(read)})
 	return onnx.AppendMetadata(file, Labels, list(t.Classes))
 }

@@ -76,6 +76,9 @@ func hits(t *testing.T, file []byte, s *Scenes, least float32) (found, there, sa
 		if err != nil {
 			t.Fatal(err)
 		}
+		if e := out[1]; len(e.Shape) != 2 || e.Shape[1] != int64(16) || slices.Max(e.Data) <= 0 || slices.Min(e.Data) < 0 {
+			t.Fatalf("an embedding of %v: %v", e.Shape, e.Data)
+		}
 		rows, cells := int(out[0].Shape[1]), int(out[0].Shape[2])
 		v := out[0].Data
 		taken := make([]bool, len(s.Marks[i]))
