@@ -5,7 +5,6 @@
 package gate
 
 import (
-	"fmt"
 	"math"
 	"slices"
 )
@@ -15,6 +14,8 @@ type Slice struct {
 	Name string
 	// Blocks holds one block an asset, or any other group of windows that may depend on each other.
 	Blocks []Block
+	// Classes tells that a window is right or wrong, and nothing between: then the blocks count pairs, and McNemar's test is asked beside the bootstrap.
+	Classes bool
 }
 
 // Block sums up the paired losses of dependent windows. A loss is between 0, right, and 1, as wrong as can be.
@@ -23,14 +24,18 @@ type Block struct {
 	N int
 	// Champion and Challenger are sums of losses.
 	Champion, Challenger float64
+	// OnlyChampion and OnlyChallenger are how many windows just the one had right; for classes.
+	OnlyChampion, OnlyChallenger int
 }
 
 // Config says how sure the gate wants to be.
 type Config struct {
-	// Alpha is the chance of letting a challenger through that is no better, or of calling a slice worse that is not.
+	// Alpha is the chance of letting any challenger through that is no better, of all that are judged together, or of calling a slice of one worse that is not.
 	Alpha float64
 	// Margin is how much mean loss a slice may lose and still count as not worse; 0 counts every loss that is more than chance.
 	Margin float64
+	// Golden is the rule of the golden set.
+	Golden Golden
 	// MinBlocks is how many blocks a test needs; a slice with fewer is told and not judged.
 	MinBlocks int
 	// Draws is how often the bootstrap draws; Seed starts its lots.
@@ -41,7 +46,9 @@ type Config struct {
 // Default returns the gate's settings.
 func Default() Config {
 	return Config{
-		Alpha: 0.05, // one in twenty, over all slices together
+		Alpha: 0.05, // one in twenty, over all slices and candidates together
+		// A person chose each golden case so that no model misses it again.
+		Golden: Golden{Lost: 0, Right: 0.25},
 		// A bootstrap of fewer assets than this is too sure of itself.
 		MinBlocks: 8,
 		// The P value 0.05 is then known to within 0.005.
@@ -57,9 +64,13 @@ type Finding struct {
 	Windows, Blocks int
 	// Champion and Challenger are mean losses, Gain the first less the second, with its interval at the level 1-2*alpha.
 	Champion, Challenger, Gain, Low, High float64
-	// Worse is the P value of "the challenger is not worse by more than the margin", Better that of "it is not better"; corrected for the number of slices. NaN where
-	// there is too little.
+	// Worse is the P value of "the challenger is not worse by more than the margin", corrected for the number of slices, Better that of "it is not better", corrected for the number of
+	// candidates. NaN where there is too little. For classes each is the larger of the bootstrap's and McNemar's.
 	Worse, Better float64
+	// Of classes: OnlyChampion and OnlyChallenger are how many windows just the one had right, ForChampion and ForChallenger in how many blocks it had more of them; McNemar is the P value of
+	// "it is not better" by those blocks alone, NaN where they are not classes.
+	OnlyChampion, OnlyChallenger, ForChampion, ForChallenger int
+	McNemar                                                  float64
 }
 
 // Verdict is what the gate says.
@@ -68,57 +79,37 @@ type Verdict struct {
 	// Reason is for people.
 	Reason   string
 	Findings []Finding
+	// Golden is how many golden cases there were, Lost those that the champion has right and the challenger gets wrong.
+	Golden int
+	Lost   []string
+	// TooLittle tells that nothing spoke against it, and that there was too little to show it better. Candidates is how many were judged together.
+	TooLittle  bool
+	Candidates int
+
+	judged int
 }
 
-// Judge lets a challenger through that is better over all and worse in no slice. overall holds all windows; slices may overlap it and each other.
+// Judge is Choose of one.
 func Judge(c Config, overall Slice, slices ...Slice) Verdict {
-	v := Verdict{Findings: []Finding{c.find(overall)}}
-	for _, s := range slices {
-		v.Findings = append(v.Findings, c.find(s))
-	}
-	// Better is asked once, of all windows; worse of every slice.
-	worse := make([]float64, 0, len(v.Findings))
-	for _, f := range v.Findings {
-		if !math.IsNaN(f.Worse) {
-			worse = append(worse, f.Worse)
-		}
-	}
-	corrected := Holm(worse)
-	for i, n := 0, 0; i < len(v.Findings); i++ {
-		if f := &v.Findings[i]; !math.IsNaN(f.Worse) {
-			f.Worse = corrected[n]
-			n++
-		}
-	}
-	all := v.Findings[0]
-	if math.IsNaN(all.Better) {
-		v.Reason = fmt.Sprintf("too little to judge by: %d assets of %d that it takes", all.Blocks, c.MinBlocks)
-		return v
-	}
-	for _, f := range v.Findings {
-		if f.Worse <= c.Alpha {
-			v.Reason = fmt.Sprintf("worse in %s: loss %.4g against the champion's %.4g (p %.2g, corrected for %d slices)", f.Slice, f.Challenger, f.Champion, f.Worse, len(worse))
-			return v
-		}
-	}
-	if all.Better > c.Alpha {
-		v.Reason = fmt.Sprintf("not shown to be better: loss %.4g against the champion's %.4g, gain %.4g in [%.4g, %.4g] (p %.2g)", all.Challenger, all.Champion, all.Gain, all.Low,
-			all.High, all.Better)
-		return v
-	}
-	v.Pass = true
-	v.Reason = fmt.Sprintf("better: loss %.4g against the champion's %.4g, gain %.4g in [%.4g, %.4g] (p %.2g), and worse in none of %d slices", all.Challenger, all.Champion, all.Gain,
-		all.Low, all.High, all.Better, len(v.Findings))
-	return v
+	_, v := Choose(c, Candidate{Overall: overall, Slices: slices})
+	return v[0]
 }
 
 // find looks at one slice, uncorrected.
 func (c *Config) find(s Slice) Finding {
-	f := Finding{Slice: s.Name, Blocks: len(s.Blocks), Worse: math.NaN(), Better: math.NaN(), Low: math.NaN(), High: math.NaN()}
+	f := Finding{Slice: s.Name, Blocks: len(s.Blocks), Worse: math.NaN(), Better: math.NaN(), Low: math.NaN(), High: math.NaN(), McNemar: math.NaN()}
 	for _, b := range s.Blocks {
 		f.Windows += b.N
 		f.Champion += b.Champion
 		f.Challenger += b.Challenger
+		f.OnlyChampion += b.OnlyChampion
+		f.OnlyChallenger += b.OnlyChallenger
+		switch {
+		case b.OnlyChampion > b.OnlyChallenger:
+			f.ForChampion++
+		case b.OnlyChallenger > b.OnlyChampion:
+			f.ForChallenger++
+		}
 	}
 	if f.Windows == 0 {
 		return f
@@ -126,30 +117,21 @@ func (c *Config) find(s Slice) Finding {
 	f.Champion /= float64(f.Windows)
 	f.Challenger /= float64(f.Windows)
 	f.Gain = f.Champion - f.Challenger
+	if s.Classes {
+		f.McNemar = McNemar(f.ForChampion, f.ForChallenger)
+	}
 	if len(s.Blocks) < c.MinBlocks {
 		return f
 	}
-	gains := bootstrap(s.Blocks, c.Draws, c.Seed)
-	f.Low, f.High = quantile(gains, c.Alpha), quantile(gains, 1-c.Alpha)
-	// The drawn gains are spread around the gain as it is around the truth: moved to where nothing has changed, how many are as far out?
-	f.Better = share(gains, func(g float64) bool { return g-f.Gain >= f.Gain })
-	f.Worse = share(gains, func(g float64) bool { return g-f.Gain <= f.Gain+c.Margin })
-	return f
-}
-
-// share is the share of those for which ok holds, counted with the sample itself, so that it is never 0.
-func share(sorted []float64, ok func(float64) bool) float64 {
-	n := 1
-	for _, v := range sorted {
-		if ok(v) {
-			n++
-		}
+	g := bootstrap(s.Blocks, c.Draws, c.Seed)
+	f.Low, f.High = g.interval(c.Alpha)
+	f.Better, f.Worse = g.above(0), g.below(-c.Margin)
+	if s.Classes {
+		// Of few blocks that differ at all a bootstrap is too sure; McNemar's test is exact however few, and asks only which of the two more blocks are for, so it takes both (an intersection-union
+		// test: Berger 1982, Technometrics 24).
+		f.Better, f.Worse = math.Max(f.Better, f.McNemar), math.Max(f.Worse, McNemar(f.ForChallenger, f.ForChampion))
 	}
-	return float64(n) / float64(len(sorted)+1)
-}
-
-func quantile(sorted []float64, q float64) float64 {
-	return sorted[min(max(int(q*float64(len(sorted))), 0), len(sorted)-1)]
+	return f
 }
 
 // Holm corrects P values for their number: where one of them is at most alpha, the chance that any was so by luck is at most alpha (Holm 1979, Scandinavian Journal of Statistics 6).

@@ -36,7 +36,7 @@ func TestGateIsHonest(t *testing.T) {
 			c.Seed = uint64(i)
 			// The same fleet in halves: two slices that share its assets.
 			s := fleet(rng, assets, gain)
-			if Judge(c, s, Slice{"even", s.Blocks[:assets/2]}, Slice{"odd", s.Blocks[assets/2:]}).Pass {
+			if Judge(c, s, Slice{Name: "even", Blocks: s.Blocks[:assets/2]}, Slice{Name: "odd", Blocks: s.Blocks[assets/2:]}).Pass {
 				pass++
 			}
 		}
@@ -58,26 +58,26 @@ func TestGateIsHonest(t *testing.T) {
 func TestWorseSlice(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	good, bad := fleet(rng, 60, .1), fleet(rng, 12, -.1)
-	all := Slice{"all", append(slices.Clone(good.Blocks), bad.Blocks...)}
-	v := Judge(Default(), all, Slice{"north", good.Blocks}, Slice{"south", bad.Blocks})
+	all := Slice{Name: "all", Blocks: append(slices.Clone(good.Blocks), bad.Blocks...)}
+	v := Judge(Default(), all, Slice{Name: "north", Blocks: good.Blocks}, Slice{Name: "south", Blocks: bad.Blocks})
 	if v.Pass || !strings.Contains(v.Reason, "worse in south") {
 		t.Errorf("%+v", v)
 	}
-	v = Judge(Default(), all, Slice{"north", good.Blocks})
+	v = Judge(Default(), all, Slice{Name: "north", Blocks: good.Blocks})
 	if !v.Pass || v.Findings[0].Low <= 0 || v.Findings[0].Better > .05 {
 		t.Errorf("%+v", v)
 	}
 	// A slice of three assets is told and not judged, and a margin forgives.
-	v = Judge(Default(), all, Slice{"few", bad.Blocks[:3]})
+	v = Judge(Default(), all, Slice{Name: "few", Blocks: bad.Blocks[:3]})
 	if !v.Pass || !math.IsNaN(v.Findings[1].Worse) || v.Findings[1].Windows == 0 {
 		t.Errorf("%+v", v)
 	}
 	c := Default()
 	c.Margin = .3
-	if v = Judge(c, all, Slice{"south", bad.Blocks}); !v.Pass {
+	if v = Judge(c, all, Slice{Name: "south", Blocks: bad.Blocks}); !v.Pass {
 		t.Errorf("%+v", v)
 	}
-	if v = Judge(Default(), Slice{"all", good.Blocks[:3]}); v.Pass || !strings.Contains(v.Reason, "too little") {
+	if v = Judge(Default(), Slice{Name: "all", Blocks: good.Blocks[:3]}); v.Pass || !strings.Contains(v.Reason, "too little") {
 		t.Errorf("%+v", v)
 	}
 	if v = Judge(Default(), Slice{Name: "none"}); v.Pass {

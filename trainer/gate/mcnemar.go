@@ -2,8 +2,9 @@ package gate
 
 import "math"
 
-// McNemar compares two classifiers on the same windows: onlyChampion and onlyChallenger are how many windows just the one had right. It returns the one-sided P value of "the challenger is not
-// better", exact: the chance that a fair coin falls so often for the challenger (McNemar 1947, Psychometrika 12).
+// McNemar compares two classifiers on the same windows: onlyChampion and onlyChallenger are how many windows just the one had right; or how many blocks are for the one, where windows of a block depend on
+// each other: then it is the sign test of blocks. It returns the one-sided P value of "the challenger is not better", exact at every number, also below 25 discordant pairs, where McNemar's own
+// approximation is not to be used: the chance that a fair coin falls so often for the challenger (McNemar 1947, Psychometrika 12; Liddell 1983, Journal of Epidemiology and Community Health 37).
 func McNemar(onlyChampion, onlyChallenger int) float64 {
 	n := onlyChampion + onlyChallenger
 	if n == 0 {

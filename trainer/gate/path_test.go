@@ -37,7 +37,7 @@ func (w *world) way(c Config, most int) (o outcome) {
 	for range 20 {
 		all = append(all, w.asset())
 	}
-	if o.passed = Judge(c, Slice{"all", all}, Slice{"north", all[:10]}, Slice{"south", all[10:]}).Pass; !o.passed {
+	if o.passed = Judge(c, Slice{Name: "all", Blocks: all}, Slice{Name: "north", Blocks: all[:10]}, Slice{Name: "south", Blocks: all[10:]}).Pass; !o.passed {
 		return o
 	}
 	o.promoted, o.rejected, o.numbers = w.canary(most)
