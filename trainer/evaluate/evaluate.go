@@ -132,6 +132,8 @@ type Table struct {
 	Versions  []Cost  `json:"versions"`
 	// Cells hold one for each scenario and version, scenario by scenario, versions in the order of Versions.
 	Cells []Cell `json:"cells"`
+	// Golden are the golden cases one by one; a table that came out of a store has none.
+	Golden []Case `json:"golden,omitempty"`
 }
 
 // Shown is a scenario as it came out.
@@ -157,6 +159,9 @@ type Cell struct {
 	Loss Number `json:"loss"`
 
 	blocks []block
+	// losses are of each window, which is of the block that in names; only of classes.
+	losses []float32
+	in     []int
 }
 
 // block sums up the windows of one asset, or of a stretch of time where there are few assets.
@@ -199,6 +204,9 @@ func (t *Table) slice(name, champion, challenger string) gate.Slice {
 		if i < len(b.blocks) && a.blocks[i].n > 0 {
 			s.Blocks = append(s.Blocks, gate.Block{N: a.blocks[i].n, Champion: a.blocks[i].loss, Challenger: b.blocks[i].loss})
 		}
+	}
+	if s.Classes = t.Task == model.Classification && len(a.losses) > 0 && len(a.losses) == len(b.losses); s.Classes {
+		pairs(a, b, s.Blocks)
 	}
 	return s
 }

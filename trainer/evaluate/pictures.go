@@ -55,8 +55,11 @@ func runPictures(ctx context.Context, c *Config, contenders []*model.Model, d *D
 	}
 	whole := part{name: All, judged: true}
 	for i := range plain.samples {
-		whole.ours = append(whole.ours, i)
+		if !plain.samples[i].extra {
+			whole.ours = append(whole.ours, i)
+		}
 	}
+	t.addCases(plain.samples, len(lookers), func(n, i int) float64 { return plain.said[n][i] })
 	t.addPictures(c, contenders, plain, whole)
 	for i := range c.Scenarios {
 		s := &c.Scenarios[i]
@@ -98,11 +101,26 @@ func see(ctx context.Context, c *Config, lookers []*looker, d *Data, by *Perturb
 	p := &pass{said: make([][]float64, len(lookers))}
 	cameras := map[string]int{}
 	stride := (len(d.Pictures) + c.Frames - 1) / c.Frames
-	for i := 0; i < len(d.Pictures); i += stride {
+	golden := 0
+	for i := range d.Pictures {
+		if d.Pictures[i].Golden {
+			golden++
+		}
+	}
+	every := sparse(golden, c.Frames)
+	seen := int64(0)
+	for i := range d.Pictures {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		q := &d.Pictures[i]
+		extra := i%stride != 0
+		if q.Golden {
+			seen++
+		}
+		if extra && (by != nil || !q.Golden || seen%every != 0) {
+			continue
+		}
 		planes, height, width, err := q.Load()
 		if err != nil {
 			return nil, fmt.Errorf("frame of %s: %w", q.Camera, err)
@@ -120,7 +138,7 @@ func see(ctx context.Context, c *Config, lookers []*looker, d *Data, by *Perturb
 		}
 		// Frames of one camera within a minute show the same scene.
 		p.samples = append(p.samples, sample{asset: q.Camera, block: cameras[q.Camera]<<32 | int(uint32(q.Captured/60e9)), end: q.Captured + 1, class: q.Class, golden: q.Golden, //nolint:gosec // a name
-			left: math.NaN()})
+			extra: extra, goldenFrom: q.Captured, left: math.NaN()})
 		for n, l := range lookers {
 			outs, err := l.run(l.scale(planes, height, width))
 			if err != nil {
@@ -149,8 +167,12 @@ func (t *Table) addPictures(c *Config, contenders []*model.Model, p *pass, q par
 	for n, m := range contenders {
 		cell := Cell{Scenario: q.name, Version: m.Version, blocks: make([]block, len(index))}
 		for _, i := range q.ours {
-			b := &cell.blocks[index[p.samples[i].block]-1]
+			in := index[p.samples[i].block] - 1
+			b := &cell.blocks[in]
 			b.n, b.loss = b.n+1, b.loss+p.said[n][i]
+			if t.Task == model.Classification {
+				cell.losses, cell.in = append(cell.losses, float32(p.said[n][i])), append(cell.in, in)
+			}
 		}
 		cell.sum(c, false)
 		t.Cells = append(t.Cells, cell)

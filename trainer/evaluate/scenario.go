@@ -132,8 +132,10 @@ type sample struct {
 	// truth is as Outcome has it; left the true remaining steps.
 	truth, left float64
 	class       string
-	golden      bool
-	row         *event.Row // the last before end
+	// golden tells that the sample is of the golden case that begins at goldenFrom; extra, that it is there for that alone.
+	golden, extra bool
+	goldenFrom    int64
+	row           *event.Row // the last before end
 }
 
 // part is a scenario without anything left to spread out.
@@ -179,7 +181,7 @@ func (s *Scenario) parts(samples []sample, signals []string) ([]part, error) {
 	for i := range samples {
 		x := &samples[i]
 		switch {
-		case assets != nil && !assets.MatchString(x.asset),
+		case x.extra && !s.Golden, assets != nil && !assets.MatchString(x.asset),
 			column >= 0 && (x.row == nil || s.From != nil && !(x.row.Values[column] >= *s.From) || s.Below != nil && !(x.row.Values[column] < *s.Below)),
 			s.LeftFrom > 0 && !(x.left >= float64(s.LeftFrom)), s.LeftBelow > 0 && !(x.left < float64(s.LeftBelow)),
 			s.Class != "" && x.class != s.Class, s.Golden && !x.golden, s.Recent > 0 && x.end <= newest-int64(s.Recent):

@@ -73,8 +73,14 @@ func runWindows(ctx context.Context, c *Config, contenders []*model.Model, d *Da
 	}
 	whole := part{name: All, judged: true}
 	for i := range plain.samples {
-		whole.ours = append(whole.ours, i)
+		if !plain.samples[i].extra {
+			whole.ours = append(whole.ours, i)
+		}
 	}
+	t.addCases(plain.samples, len(judges), func(n, i int) float64 {
+		loss, _ := plain.samples[i].loss(d, plain.said[n][i], plain.risk[n][i])
+		return loss
+	})
 	t.add(c, contenders, d, plain, whole)
 	for i := range c.Scenarios {
 		s := &c.Scenarios[i]
@@ -108,8 +114,11 @@ func look(ctx context.Context, c *Config, judges []*judge, d *Data, by *Perturba
 	signals, grid := judges[0].m.Recipe.Signals, int64(judges[0].m.Recipe.Grid)
 	lives := make([][]event.Row, len(d.Lives))
 	shifts := make([]int64, len(d.Lives))
-	total := 0
+	total, golden := 0, 0
 	for i, l := range d.Lives {
+		for _, g := range l.Golden {
+			golden += int((g.Until - g.From) / grid)
+		}
 		lives[i] = l.Rows
 		if by != nil && len(l.Rows) > 0 {
 			var err error
@@ -119,7 +128,12 @@ func look(ctx context.Context, c *Config, judges []*judge, d *Data, by *Perturba
 		}
 		total += slots(l.Rows, l.From, grid)
 	}
-	stride := int64(max((total+c.Windows-1)/c.Windows, 1))
+	stride, every := int64(max((total+c.Windows-1)/c.Windows, 1)), sparse(golden, c.Windows)
+	taken := func(l *Life, at int64) (all, extra bool) {
+		slot := floorDiv(at-1, grid)
+		all = slot%stride == 0
+		return all, !all && by == nil && slot%every == 0 && within(l.Golden, at-1) != nil
+	}
 	said := make([]map[key]answer, len(judges))
 	for n, j := range judges {
 		said[n] = map[key]answer{}
@@ -140,7 +154,10 @@ func look(ctx context.Context, c *Config, judges []*judge, d *Data, by *Perturba
 			var fault error
 			err := d.Featurize(&j.m.Recipe, lives[i], func(end int64, window []float32) {
 				at := end - shifts[i]
-				if fault != nil || at <= l.From || floorDiv(at-1, grid)%stride != 0 {
+				if fault != nil || at <= l.From {
+					return
+				}
+				if all, extra := taken(&l, at); !all && !extra {
 					return
 				}
 				b.add(window)
@@ -179,6 +196,7 @@ next:
 			continue
 		}
 		x.block = cut(k.life, k.end)
+		_, x.extra = taken(l, k.end)
 		p.samples = append(p.samples, x)
 		for n := range judges {
 			a := said[n][k]
@@ -190,7 +208,10 @@ next:
 
 // sample tells the truth of the window that ends at end; false where it is not known.
 func (l *Life) sample(end, grid int64, d *Data) (x sample, ok bool) {
-	x = sample{asset: l.Asset, end: end, golden: within(l.Golden, end-1) != nil, left: math.NaN()}
+	x = sample{asset: l.Asset, end: end, left: math.NaN()}
+	if g := within(l.Golden, end-1); g != nil {
+		x.golden, x.goldenFrom = true, g.From
+	}
 	if l.Only && !x.golden {
 		return x, false
 	}
