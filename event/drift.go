@@ -9,6 +9,8 @@ type Sketch struct {
 	Version  string `json:"version"`
 	// Group is the asset group's name; the fleet is the sum of its groups.
 	Group string `json:"group"`
+	// Stranger tells that the group is an asset of a kind that the reference does not know, as a camera that came later: it is no part of the fleet.
+	Stranger bool `json:"stranger,omitempty"`
 	// Piece counts the pieces of the partition since its state began; Last tells of the piece's last group.
 	Piece int64 `json:"piece"`
 	Last  bool  `json:"last,omitempty"`

@@ -109,7 +109,7 @@ func (c *Config) Validate() error {
 func (c *Config) Compile() []Group {
 	var all []Group
 	for name, pattern := range c.Groups {
-		all = append(all, Group{name, regexp.MustCompile(pattern)})
+		all = append(all, Group{Name: name, Match: regexp.MustCompile(pattern)})
 	}
 	slices.SortFunc(all, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
 	return all

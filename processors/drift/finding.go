@@ -23,6 +23,7 @@ const (
 	MeasureKS      = "ks"      // the greatest difference of the distribution functions
 	MeasureMissing = "missing" // values are missing more often, or less
 	MeasureMean    = "mean"    // the mean has moved, of a loss
+	MeasureKind    = "kind"    // a camera that the reference does not know is further from its cameras than they are from each other
 )
 
 // Add adds another sketch of the same version to s: of another group, or of another partition. Features that only one of them has are left out, since nothing can be said of the whole.
@@ -160,6 +161,11 @@ func compareFeature(s *event.Sketch, f *event.SketchFeature) Finding {
 	sv, sf := spreadOf(s, &f.Tests[testSpread])
 	mv, mf := spreadOf(s, &f.Tests[testMissing])
 	out.Size = out.KS
+	if s.Stranger { // how it is spread, and from where, is its own matter
+		take(student(place, v, freedom), MeasureKind, place)
+		out.Q = out.P
+		return out
+	}
 	take(student(place, v, freedom), MeasurePlace, place)
 	take(student(f.Tests[testSpread].Sum/n, sv, sf), MeasureSpread, f.Tests[testSpread].Sum/n)
 	// Kolmogorov's limit is of many rows: with few effective ones it is held to the tests' own tails.

@@ -15,10 +15,11 @@ import (
 // Fleet is the group of the assets that no other takes, and the name of all groups together.
 const Fleet = "fleet"
 
-// Group names assets by a pattern.
+// Group names assets by a pattern. Strangers are of a kind that the profile does not know; their group is not part of the fleet.
 type Group struct {
-	Name  string
-	Match *regexp.Regexp
+	Name     string
+	Match    *regexp.Regexp
+	Stranger bool
 }
 
 // Monitor counts what one partition's models see and say into sketches, piece by piece. What a value is it does not care: a row is a vector of the profile's inputs, of a window or of a frame. The
@@ -171,7 +172,7 @@ func (m *Monitor) Add(asset string, at int64, pos event.Position, values []float
 			part.counts[j][bin]++
 			part.sum[j] += x
 			r[testPlace], r[testSpread], r[testMissing] = f.place[s][bin], f.spread[s][bin], -f.Missing[s]
-			if f.Role == event.RoleLoss {
+			if f.Role == event.RoleLoss || f.strange(s) {
 				r[testPlace] = (x - f.Means[s]) / math.Max(f.Deviations[s], 1e-12)
 			}
 			if f.Input == p.Risk && part.weights != nil {
@@ -247,7 +248,8 @@ func (m *Monitor) sketch(g int, part *portion) event.Sketch {
 		name = m.groups[g].Name
 	}
 	n := float64(part.windows)
-	out := event.Sketch{Position: m.last, Group: name, Piece: m.pieces, Reference: p.From, Start: part.start, End: part.end, Windows: part.windows, Clusters: len(c.n), Blocks: c.counted(),
+	stranger := g < len(m.groups) && m.groups[g].Stranger
+	out := event.Sketch{Stranger: stranger, Position: m.last, Group: name, Piece: m.pieces, Reference: p.From, Start: part.start, End: part.end, Windows: part.windows, Clusters: len(c.n), Blocks: c.counted(),
 		Squares: c.squares, BlockSquares: c.blockSquares, TP: part.confusion.TP, FP: part.confusion.FP, FN: part.confusion.FN, TN: part.confusion.TN, Brier: part.confusion.Squares,
 		Features: make([]event.SketchFeature, len(p.Features))}
 	for j := range p.Features {
@@ -276,6 +278,9 @@ func (m *Monitor) sketch(g int, part *portion) event.Sketch {
 		for t := range tests {
 			sums := c.sums(j, t)
 			sums.Noise, sums.Between, sums.Drift, sums.References = o.Tests[t].Noise, f.Between[t]*c.squares, f.Drift[t]*n, float64(f.References)*n
+			if out.Stranger {
+				p.estranged(f, t, &sums, n, c.squares)
+			}
 			o.Tests[t] = sums
 		}
 		o.Furthest = part.furthest(j)

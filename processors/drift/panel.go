@@ -124,12 +124,15 @@ func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 	l.Number++
 	l.Seen = p.rounds[l.Pipeline]
 	groups := map[string]*event.Sketch{}
-	fleet := event.Sketch{Group: Fleet}
+	fleet, whole := event.Sketch{Group: Fleet}, event.Sketch{Group: Fleet}
 	l.Before = slices.Sorted(maps.Keys(l.Pieces))
 	for _, from := range l.Before {
 		for i := range l.Pieces[from].Sketches {
 			s := &l.Pieces[from].Sketches[i]
-			Add(&fleet, s)
+			Add(&whole, s)
+			if !s.Stranger { // what it differs by from the reference's is not what the others have come to
+				Add(&fleet, s)
+			}
 			if s.Group == Fleet {
 				continue // those of no group are looked at in the fleet
 			}
@@ -142,12 +145,12 @@ func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 		}
 	}
 	clear(l.Pieces)
-	r := event.Round{Position: l.Last, Pipeline: l.Pipeline, Version: l.Version, Reference: l.Reference, Number: l.Number, Start: fleet.Start, End: fleet.End, Windows: fleet.Windows}
+	r := event.Round{Position: l.Last, Pipeline: l.Pipeline, Version: l.Version, Reference: l.Reference, Number: l.Number, Start: whole.Start, End: whole.End, Windows: whole.Windows}
 	r.Findings = Compare(&fleet)
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		r.Findings = append(r.Findings, Compare(groups[name])...)
 	}
-	r.Estimates = Estimates(&fleet)
+	r.Estimates = Estimates(&whole)
 	if r.Windows < c.Windows/2 { // a piece that another model cut short says too little
 		return r, nil
 	}

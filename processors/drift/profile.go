@@ -29,7 +29,9 @@ type Profile struct {
 	Inputs    []string
 	Condition int
 	// Cuts are the upper bounds of all strata but the last.
-	Cuts     []float64
+	Cuts []float64
+	// Kinds is how many strata are of one kind each, as Rows.Kinds has it; the last stratum is then of strangers. 0: the condition is a quantity.
+	Kinds    int `json:",omitempty"`
 	Features []Feature
 
 	// together is of the inputs that it names, nil where there are too few rows; loss is nil where the reference knows none.
@@ -61,11 +63,17 @@ type Feature struct {
 	// Noise[t][s] is the standard deviation of what test t's residual is on average in stratum s; Between and Drift are variances between assets and between pieces.
 	Noise          [tests][]float64
 	Between, Drift [tests]float64
+	// Strange is the variance between the kinds' means in deviations of the stratum of strangers, 0 where there is but one kind and nothing is known of it.
+	Strange float64 `json:",omitempty"`
+	// Known is of how many kinds that is.
+	Known int `json:",omitempty"`
 	// References is how many assets or parts of time the reference has.
 	References int
 
 	// place and spread are residuals by stratum and bin.
 	place, spread [][]float64
+	// kinds is the profile's.
+	kinds int
 }
 
 // The tests: of place by ranks (or by means, of losses), of spread by ranks, of missing values.
@@ -92,9 +100,12 @@ type Rows struct {
 	// Asset names each row's asset by a number, At is its event time.
 	Asset []int32
 	At    []int64
-	// Condition is -1 for none.
+	// Condition is -1 for none. Kinds, if above 0, tells that it is a number from 0 that names one of so many kinds that differ by nature, as cameras do: each is a stratum.
 	Condition int
+	Kinds     int
 	Piece     int
+	// Least is how many rows make a reference, 0 for what is usual.
+	Least int
 	// Alone tells that assets are looked at one by one: what one differs by from piece to piece is more than what all of them do together, so it is learned of each alone, and the most counts.
 	Alone bool
 	// Loss is what the model lost by each row, between 0 and 1, and Yes whether what its risk speaks of came: 1, 0, or -1 where it is not known, as NaN of Loss. Either may be nil.
@@ -121,6 +132,13 @@ const (
 	referenceParts = 10
 )
 
+func (r *Rows) least() int {
+	if r.Least > 0 {
+		return r.Least
+	}
+	return leastRows
+}
+
 // NewProfile learns a reference. It keeps nothing of the rows.
 func NewProfile(r Rows) (*Profile, error) {
 	d := len(r.Names)
@@ -128,8 +146,10 @@ func NewProfile(r Rows) (*Profile, error) {
 	switch {
 	case d == 0 || len(r.Roles) != d || len(r.Values) != n*d || len(r.Asset) != n:
 		return nil, fmt.Errorf("make a profile: %d values, %d assets and %d times are not rows of %d", len(r.Values), len(r.Asset), n, d)
-	case n < leastRows:
-		return nil, fmt.Errorf("make a profile: %d rows are fewer than %d: %w", n, leastRows, ErrFewRows)
+	case n < r.least():
+		return nil, fmt.Errorf("make a profile: %d rows are fewer than %d: %w", n, r.least(), ErrFewRows)
+	case r.Kinds > 0 && r.Condition < 0:
+		return nil, errors.New("make a profile: nothing names the kinds")
 	case r.Piece < parts:
 		return nil, fmt.Errorf("make a profile: pieces of %d windows are smaller than %d", r.Piece, parts)
 	}
@@ -140,7 +160,7 @@ func NewProfile(r Rows) (*Profile, error) {
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(r.At[a], r.At[b]), cmp.Compare(r.Asset[a], r.Asset[b]))
 	})
-	p := &Profile{From: r.From, Piece: r.Piece, Inputs: r.Names, Condition: r.Condition, Risk: -1, Threshold: r.Threshold, Measured: map[string]float64{}}
+	p := &Profile{From: r.From, Piece: r.Piece, Inputs: r.Names, Condition: r.Condition, Kinds: r.Kinds, Risk: -1, Threshold: r.Threshold, Measured: map[string]float64{}}
 	b := &profiler{Rows: r, d: d, order: order, stratum: make([]int, n), p: p}
 	b.stratify()
 	add := func(name, role string, input int, partial bool, x func(i int) float64) error {
@@ -205,6 +225,9 @@ func (b *profiler) stratify() {
 	if b.Condition < 0 {
 		return
 	}
+	for s := range b.Kinds {
+		b.p.Cuts = append(b.p.Cuts, float64(s))
+	}
 	x := make([]float64, len(b.order))
 	for i := range x {
 		x[i] = b.Values[i*b.d+b.Condition]
@@ -212,7 +235,7 @@ func (b *profiler) stratify() {
 	sorted := slices.Clone(x)
 	slices.Sort(sorted)
 	strata := min(profileStrata, len(x)/strataRows)
-	for s := 1; s < strata; s++ {
+	for s := 1; s < strata && b.Kinds == 0; s++ {
 		if cut := sorted[s*len(x)/strata]; len(b.p.Cuts) == 0 || cut > b.p.Cuts[len(b.p.Cuts)-1] {
 			b.p.Cuts = append(b.p.Cuts, cut)
 		}
@@ -244,7 +267,7 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 			rows, values = append(rows, i), append(values, v)
 		}
 	}
-	if len(rows) < leastRows {
+	if len(rows) < b.least() {
 		return ErrFewRows
 	}
 	ref, err := NewReference(values, profileBins)
@@ -295,6 +318,9 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 		f.Deviations[s] = math.Sqrt((squares[s] + deviation/total) / (have[s] + 1))
 		f.Missing[s] = missing[s] / math.Max(n[s], 1)
 	}
+	if b.Kinds > 0 {
+		b.pool(f, have)
+	}
 	f.derive()
 	b.variances(f, rows, values)
 	return nil
@@ -336,7 +362,7 @@ func (f *Feature) residuals(s, bin int, x float64) (place, spread, missing float
 		return 0, 0, 1 - f.Missing[s]
 	}
 	place, spread, missing = f.place[s][bin], f.spread[s][bin], -f.Missing[s]
-	if f.Role == event.RoleLoss {
+	if f.Role == event.RoleLoss || f.strange(s) {
 		place = (x - f.Means[s]) / math.Max(f.Deviations[s], 1e-12)
 	}
 	return place, spread, missing
@@ -412,6 +438,9 @@ func (b *profiler) variances(f *Feature, rows []int, values []float64) {
 	for k := range all {
 		all[k] = k
 	}
+	if b.Kinds > 0 {
+		b.strangers(f, rows, residual)
+	}
 	f.Drift = b.between(all, b.Piece, func(k int) (asset int) { return number[b.Asset[rows[k]]] }, residual)
 	if b.Alone && assets > 1 {
 		of := make([][]int, assets)
@@ -419,7 +448,7 @@ func (b *profiler) variances(f *Feature, rows []int, values []float64) {
 			of[number[b.Asset[i]]] = append(of[number[b.Asset[i]]], k)
 		}
 		for _, own := range of {
-			if len(own) < leastRows {
+			if len(own) < b.least() {
 				continue
 			}
 			alone := b.between(own, b.Piece*len(own)/len(rows), func(int) int { return 0 }, residual)
@@ -516,7 +545,7 @@ func (b *profiler) calibrate() {
 			risk, yes = append(risk, v), append(yes, b.Yes[i] == 1)
 		}
 	}
-	if len(risk) < leastRows || !slices.Contains(yes, true) || !slices.Contains(yes, false) {
+	if len(risk) < b.least() || !slices.Contains(yes, true) || !slices.Contains(yes, false) {
 		return
 	}
 	b.p.Risk, b.p.Calibration = b.Rows.Risk, Calibrate(risk, yes, 64)

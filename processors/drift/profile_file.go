@@ -93,7 +93,7 @@ func ReadProfile(data []byte) (*Profile, error) {
 	p := &f.Profile
 	p.of, p.loss = f.Of, f.Loss
 	d, strata := len(p.Inputs), p.strata()
-	if d == 0 || p.Condition >= d || p.Risk >= d || !slices.IsSorted(p.Cuts) || p.Piece < parts || len(p.Calibration.Score) != len(p.Calibration.Probability) {
+	if d == 0 || p.Kinds < 0 || p.Kinds > 0 && p.Kinds != strata-1 || p.Condition >= d || p.Risk >= d || !slices.IsSorted(p.Cuts) || p.Piece < parts || len(p.Calibration.Score) != len(p.Calibration.Probability) {
 		return fault("it does not hold together")
 	}
 	for j := range p.Features {
@@ -109,6 +109,7 @@ func ReadProfile(data []byte) (*Profile, error) {
 		if !whole {
 			return fault("feature %q does not hold together", g.Name)
 		}
+		g.kinds = p.Kinds
 		g.derive()
 	}
 	if t := f.Together; t != nil {
