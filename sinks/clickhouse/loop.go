@@ -70,14 +70,28 @@ func (s *Store) Service(ctx context.Context, pipeline, version string, since tim
 			UNION ALL
 			SELECT asset, compute_ns, batch, latency_ns FROM shadow_scores
 			WHERE pipeline = {pipeline:String} AND version = {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+			UNION ALL
+			SELECT camera AS asset, compute_ns, batch, latency_ns FROM frames
+			WHERE pipeline = {pipeline:String} AND version = {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND status = 'scored'
+			UNION ALL
+			SELECT camera AS asset, compute_ns, batch, 0 AS latency_ns FROM shadow_frames
+			WHERE pipeline = {pipeline:String} AND version = {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
 		)`, args...).Scan(&v.Windows, &v.Assets, &v.Compute, &v.Latency)
 	if err == nil {
 		// The newest are enough: the distance is told, nobody decides by it.
 		err = s.owner.QueryRow(ctx, `SELECT avg(abs(h.risk - s.risk)) FROM
-			(SELECT asset, end, risk FROM shadow_scores WHERE pipeline = {pipeline:String} AND version = {version:String}
-				AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') ORDER BY scored_at DESC LIMIT 10000) AS h
-			INNER JOIN (SELECT asset, end, risk FROM scores WHERE pipeline = {pipeline:String} AND version != {version:String}
-				AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')) AS s ON s.asset = h.asset AND s.end = h.end`, args...).Scan(&v.Distance)
+			(SELECT asset, end, risk FROM (
+				SELECT asset, end, risk, scored_at FROM shadow_scores WHERE pipeline = {pipeline:String} AND version = {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+				UNION ALL
+				SELECT camera AS asset, captured AS end, risk, scored_at FROM shadow_frames
+				WHERE pipeline = {pipeline:String} AND version = {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+			) ORDER BY scored_at DESC LIMIT 10000) AS h
+			INNER JOIN (
+				SELECT asset, end, risk FROM scores WHERE pipeline = {pipeline:String} AND version != {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+				UNION ALL
+				SELECT camera AS asset, captured AS end, risk FROM frames
+				WHERE pipeline = {pipeline:String} AND version != {version:String} AND scored_at >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND status = 'scored'
+			) AS s ON s.asset = h.asset AND s.end = h.end`, args...).Scan(&v.Distance)
 	}
 	if err != nil {
 		return v, fmt.Errorf("read how version %s of %s does: %w", version, pipeline, explain(err))

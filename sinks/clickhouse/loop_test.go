@@ -66,6 +66,29 @@ func TestService(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 
+	b = &event.Block{Pipeline: "gate", Topic: "f", First: 0, Next: 6}
+	for i := range int64(6) {
+		sight := event.Sight{Pipeline: "gate", Camera: string(rune('a' + i%3)), Captured: i * 1e9, Status: event.SightScored, Version: "old", Risk: .5, Run: event.Run{Batch: 2, Compute: 2000},
+			Position: event.Position{Topic: "f", Offset: i}, Latency: 1e6, ScoredAt: time.Now().UnixNano()}
+		if i == 5 {
+			sight.Status, sight.Version = event.SightBusy, ""
+		}
+		b.Sights = append(b.Sights, sight)
+		if i < 4 {
+			sight.Version, sight.Risk, sight.Compute = "new", .25, 4000
+			b.ShadowSights = append(b.ShadowSights, sight)
+		}
+	}
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Service(t.Context(), "gate", "old", since); err != nil || v.Windows != 5 || v.Assets != 3 || v.Compute != 1000 || v.Latency != 1e6 || !math.IsNaN(v.Distance) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if v, err := s.Service(t.Context(), "gate", "new", since); err != nil || v.Windows != 4 || v.Assets != 3 || v.Compute != 2000 || math.Abs(v.Distance-.25) > 1e-6 {
+		t.Errorf("%+v, %v", v, err)
+	}
+
 	b = &event.Block{Pipeline: "labels", Topic: "l", First: 0, Next: 3}
 	for i, kind := range []string{event.KindFailure, event.KindFailure, event.KindMissed} {
 		b.Labels = append(b.Labels, event.Label{Position: event.Position{Topic: "l", Offset: int64(i)}, Pipeline: "p", Asset: "a", Time: int64(i+1) * 1e6, Kind: kind, Value: math.NaN()})
