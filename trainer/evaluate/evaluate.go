@@ -76,8 +76,9 @@ type Data struct {
 	Cap, Horizon int
 	Lives        []Life
 	Featurize    Featurize
-	// Pictures are of models of frames, Read tells what a model's outputs say of the i-th; see boxes.Read. Read may be nil for classifications.
+	// Pictures are of models of frames, Block is how long a camera's time must go on at least before what it shows counts as something else, Read tells what a model's outputs say of the i-th; see boxes.Read. Read may be nil for classifications.
 	Pictures []Picture
+	Block    time.Duration
 	Read     func(p *model.Picture, outs []model.Tensor, i int) (boxes []event.Box, label string, risk float32, err error)
 	// Upkeep is what is known of versions in service.
 	Upkeep map[string]Upkeep

@@ -23,7 +23,7 @@ const (
 
 	Dark      = "dark"      // light falls to Size of what it was
 	Exposure  = "exposure"  // Size times the light, clipped at white
-	Blur      = "blur"      // a box of 2*Size+1 pixels a side, thrice, which is near a Gaussian one
+	Blur      = "blur"      // a box of 2*Size+1 pixels a side, thrice, which is near a Gaussian one; pixels of the smallest picture that one of the models takes
 	Occlusion = "occlusion" // a grey square over a Share of the frame, somewhere
 )
 

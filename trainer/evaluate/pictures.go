@@ -6,23 +6,46 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"time"
 
 	"andon/event"
 	"andon/model"
 	"andon/model/ort"
+	"andon/trainer/gate"
 )
 
 // Picture is a frame, or a crop of one, with what it truly shows.
 type Picture struct {
 	Camera string
+	// Zone names the crop; empty for the whole frame.
+	Zone string
 	// Captured is event time, Unix nanoseconds.
 	Captured int64
-	// Load returns planes [3, height, width], red, green, blue, in 0 to 1. Called once a pass, so that not all pictures are in memory at a time.
-	Load func() (planes []float32, height, width int, err error)
+	// Load returns planes [3, height, width], red, green, blue, in 0 to 1, scaled as the line scales them. Called once a pass and size, so that not all pictures are in memory at a time.
+	Load func(height, width int) (planes []float32, err error)
 	// Class is what a classification should say; Boxes are what a detection should find, in 0 to 1 of the picture.
-	Class  string
-	Boxes  []event.Box
-	Golden bool
+	Class string
+	Boxes []event.Box
+	// Golden pictures are those that every model is examined on. One that is Learned, too, was shown to models in training, since somebody marked it as missed: it counts in golden scenarios alone.
+	Golden, Learned bool
+}
+
+// classes are what a picture shows, each once; of a detection that should find nothing, clear.
+func (q *Picture) classes(task model.Task) []string {
+	if task != model.Detection {
+		return []string{q.Class}
+	}
+	var all []string
+	for _, b := range q.Boxes {
+		if !slices.Contains(all, b.Label) {
+			all = append(all, b.Label)
+		}
+	}
+	if all == nil {
+		return []string{event.KindClear}
+	}
+	return all
 }
 
 func runPictures(ctx context.Context, c *Config, contenders []*model.Model, d *Data, t *Table) error {
@@ -59,6 +82,9 @@ func runPictures(ctx context.Context, c *Config, contenders []*model.Model, d *D
 			whole.ours = append(whole.ours, i)
 		}
 	}
+	if len(whole.ours) == 0 {
+		return errors.New("there are no frames to judge by but those that were marked as missed, which models have learned from")
+	}
 	t.addCases(plain.samples, len(lookers), func(n, i int) float64 { return plain.said[n][i] })
 	t.addPictures(c, contenders, plain, whole)
 	for i := range c.Scenarios {
@@ -80,13 +106,13 @@ func runPictures(ctx context.Context, c *Config, contenders []*model.Model, d *D
 			t.addPictures(c, contenders, p, q)
 		}
 	}
-	planes, height, width, err := d.Pictures[0].Load()
-	if err != nil {
-		return err
-	}
 	for _, l := range lookers {
 		cost := newCost(l.m, d)
-		x := l.scale(planes, height, width)
+		planes, err := d.Pictures[0].load(l.m.Picture.Height, l.m.Picture.Width)
+		if err != nil {
+			return err
+		}
+		x := l.scale(planes)
 		one := func(int) error { _, err := l.run(x); return err }
 		if err := cost.time(ctx, c, one, one, 1); err != nil {
 			return fmt.Errorf("time %s: %w", l.m.Version, err)
@@ -99,48 +125,61 @@ func runPictures(ctx context.Context, c *Config, contenders []*model.Model, d *D
 // see asks all models about all pictures; of more than c.Frames every n-th is taken. What a pass keeps of a model is the loss, in said.
 func see(ctx context.Context, c *Config, lookers []*looker, d *Data, by *Perturbation) (*pass, error) {
 	p := &pass{said: make([][]float64, len(lookers))}
-	cameras := map[string]int{}
-	stride := (len(d.Pictures) + c.Frames - 1) / c.Frames
-	golden := 0
+	blocks := d.scenes()
+	least := math.MaxInt
+	for _, l := range lookers {
+		least = min(least, l.m.Picture.Width)
+	}
+	type size struct{ height, width int }
+	golden, plain := 0, 0
 	for i := range d.Pictures {
 		if d.Pictures[i].Golden {
 			golden++
 		}
+		if !d.Pictures[i].Learned {
+			plain++
+		}
 	}
-	every := sparse(golden, c.Frames)
-	seen := int64(0)
+	every, stride := sparse(golden, c.Frames), max((plain+c.Frames-1)/c.Frames, 1)
+	seen, n := int64(0), 0
 	for i := range d.Pictures {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		q := &d.Pictures[i]
-		extra := i%stride != 0
+		extra := q.Learned
+		if !q.Learned {
+			extra = n%stride != 0
+			n++
+		}
 		if q.Golden {
 			seen++
 		}
 		if extra && (by != nil || !q.Golden || seen%every != 0) {
 			continue
 		}
-		planes, height, width, err := q.Load()
-		if err != nil {
-			return nil, fmt.Errorf("frame of %s: %w", q.Camera, err)
-		}
-		if len(planes) != 3*height*width || height < 1 || width < 1 {
-			return nil, fmt.Errorf("frame of %s: %d values are not 3 planes of %d x %d", q.Camera, len(planes), width, height)
-		}
-		if by != nil {
-			if planes, err = by.planes(planes, height, width, fmt.Sprint(q.Camera, q.Captured), c.Seed); err != nil {
-				return nil, err
+		p.samples = append(p.samples, sample{asset: q.Camera, block: blocks(q), end: q.Captured + 1, classes: q.classes(d.Task), golden: q.Golden, extra: extra, goldenFrom: q.Captured, learned: q.Learned, left: math.NaN()})
+		loaded := map[size][]float32{}
+		for k, l := range lookers {
+			at := size{l.m.Picture.Height, l.m.Picture.Width}
+			planes, ok := loaded[at]
+			if !ok {
+				var err error
+				if planes, err = q.load(at.height, at.width); err != nil {
+					return nil, err
+				}
+				if by != nil {
+					fault := *by
+					if fault.Kind == Blur { // the frame is blurred, whatever the size in which a model sees it
+						fault.Size = math.Round(fault.filled().Size * float64(at.width) / float64(least))
+					}
+					if planes, err = fault.planes(planes, at.height, at.width, fmt.Sprint(q.Camera, q.Zone, q.Captured), c.Seed); err != nil {
+						return nil, err
+					}
+				}
+				loaded[at] = planes
 			}
-		}
-		if _, ok := cameras[q.Camera]; !ok {
-			cameras[q.Camera] = len(cameras)
-		}
-		// Frames of one camera within a minute show the same scene.
-		p.samples = append(p.samples, sample{asset: q.Camera, block: cameras[q.Camera]<<32 | int(uint32(q.Captured/60e9)), end: q.Captured + 1, class: q.Class, golden: q.Golden, //nolint:gosec // a name
-			extra: extra, goldenFrom: q.Captured, left: math.NaN()})
-		for n, l := range lookers {
-			outs, err := l.run(l.scale(planes, height, width))
+			outs, err := l.run(l.scale(planes))
 			if err != nil {
 				return nil, fmt.Errorf("run %s: %w", l.m.Version, err)
 			}
@@ -148,10 +187,50 @@ func see(ctx context.Context, c *Config, lookers []*looker, d *Data, by *Perturb
 			if err != nil {
 				return nil, fmt.Errorf("read what %s says: %w", l.m.Version, err)
 			}
-			p.said[n] = append(p.said[n], loss)
+			p.said[k] = append(p.said[k], loss)
 		}
 	}
 	return p, nil
+}
+
+func (q *Picture) load(height, width int) ([]float32, error) {
+	planes, err := q.Load(height, width)
+	if err != nil {
+		return nil, fmt.Errorf("frame of %s: %w", q.Camera, err)
+	}
+	if len(planes) != 3*height*width {
+		return nil, fmt.Errorf("frame of %s: %d values are not 3 planes of %d x %d", q.Camera, len(planes), width, height)
+	}
+	return planes, nil
+}
+
+// scenes says which pictures may depend on each other: those of one camera within a minute, which show the same scene. Where that makes fewer blocks than a gate wants, the stretches are shorter, but not than Data.Block.
+func (d *Data) scenes() func(q *Picture) int {
+	cameras := map[string]int{}
+	from, until := map[string]int64{}, map[string]int64{}
+	for i := range d.Pictures {
+		q := &d.Pictures[i]
+		if _, ok := cameras[q.Camera]; !ok {
+			cameras[q.Camera], from[q.Camera] = len(cameras), q.Captured
+		}
+		from[q.Camera], until[q.Camera] = min(from[q.Camera], q.Captured), max(until[q.Camera], q.Captured)
+	}
+	count := func(length int64) int {
+		seen := map[[2]int64]bool{}
+		for i := range d.Pictures {
+			if q := &d.Pictures[i]; !q.Learned {
+				seen[[2]int64{int64(cameras[q.Camera]), floorDiv(q.Captured, length)}] = true
+			}
+		}
+		return len(seen)
+	}
+	length, least := int64(time.Minute), max(int64(d.Block), int64(time.Millisecond))
+	for length > least && count(length) < 2*gate.Default().MinBlocks {
+		length = max(length/2, least)
+	}
+	return func(q *Picture) int {
+		return cameras[q.Camera]<<32 | int(uint32(floorDiv(q.Captured, length)-floorDiv(from[q.Camera], length))) //nolint:gosec // a name
+	}
 }
 
 func (t *Table) addPictures(c *Config, contenders []*model.Model, p *pass, q part) {
@@ -162,6 +241,15 @@ func (t *Table) addPictures(c *Config, contenders []*model.Model, p *pass, q par
 		if b := p.samples[i].block; index[b] == 0 {
 			index[b] = len(index) + 1
 		}
+	}
+	learned := 0
+	for _, i := range q.ours {
+		if p.samples[i].learned {
+			learned++
+		}
+	}
+	if learned > 0 {
+		q.detail = strings.TrimPrefix(fmt.Sprintf("%s, %d of them learned from since they were missed", q.detail, learned), ", ")
 	}
 	t.Scenarios = append(t.Scenarios, Shown{Name: q.name, Judged: q.judged, Detail: q.detail, Windows: len(q.ours), Assets: len(cameras)})
 	for n, m := range contenders {
@@ -186,71 +274,39 @@ type looker struct {
 	read    func(p *model.Picture, outs []model.Tensor, i int) ([]event.Box, string, float32, error)
 }
 
-// scale brings planes to the model's size, bilinear as the line does it, and its pixels to the model's scale.
-func (l *looker) scale(planes []float32, height, width int) []float32 {
+// scale brings pixels to the model's scale.
+func (l *looker) scale(planes []float32) []float32 {
 	p := l.m.Picture
-	out := make([]float32, 3*p.Height*p.Width)
-	for c := range 3 {
-		mean, std := p.Mean[c], p.Std[c]
+	out := make([]float32, len(planes))
+	for i, v := range planes {
+		c := i / (p.Height * p.Width)
+		std := p.Std[c]
 		if std == 0 {
 			std = 1
 		}
-		from, to := planes[c*height*width:(c+1)*height*width], out[c*p.Height*p.Width:]
-		for y := range p.Height {
-			y0, y1, fy := between(y, p.Height, height)
-			for x := range p.Width {
-				x0, x1, fx := between(x, p.Width, width)
-				top := from[y0*width+x0]*(1-fx) + from[y0*width+x1]*fx
-				low := from[y1*width+x0]*(1-fx) + from[y1*width+x1]*fx
-				to[y*p.Width+x] = (top*(1-fy) + low*fy - mean) / std
-			}
-		}
+		out[i] = (v - p.Mean[c]) / std
 	}
 	return out
 }
 
-// between returns the two source pixels around the centre of pixel i of n, and how far it is to the second.
-func between(i, n, of int) (a, b int, f float32) {
-	at := (float64(i)+0.5)*float64(of)/float64(n) - 0.5
-	at = math.Min(math.Max(at, 0), float64(of-1))
-	a = int(at)
-	return a, min(a+1, of-1), float32(at - float64(a))
-}
-
-// run returns the outputs for one picture.
+// run returns the outputs for one picture, whose sizes may be known only then: a detector that drops double boxes itself has as many as it finds.
 func (l *looker) run(x []float32) ([]model.Tensor, error) {
 	in, err := ort.Wrap(x, 1, 3, int64(l.m.Picture.Height), int64(l.m.Picture.Width))
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	var outs []ort.Value
-	var tensors []model.Tensor
-	for _, p := range l.session.Outputs() {
-		shape := slices.Clone(p.Shape)
-		dims := make([]int, len(shape))
-		for i, d := range shape {
-			if d < 0 && i == 0 {
-				d = 1
-			}
-			if d < 0 {
-				return nil, fmt.Errorf("the size of its output %v is not known before it runs", p)
-			}
-			shape[i], dims[i] = d, int(d)
-		}
-		out, err := ort.NewTensor[float32](shape...)
-		if err != nil {
-			return nil, err
-		}
-		defer out.Close()
-		outs = append(outs, out)
-		tensors = append(tensors, model.Tensor{Name: p.Name, Shape: dims, Data: out.Data()})
-	}
-	if err := l.session.Run([]ort.Value{in}, outs); err != nil {
+	got, err := l.session.Compute([]ort.Value{in})
+	if err != nil {
 		return nil, err
 	}
-	for i := range tensors {
-		tensors[i].Data = slices.Clone(tensors[i].Data)
+	var tensors []model.Tensor
+	for i, a := range got {
+		t := model.Tensor{Name: l.session.Outputs()[i].Name, Data: a.Data}
+		for _, d := range a.Shape {
+			t.Shape = append(t.Shape, int(d))
+		}
+		tensors = append(tensors, t)
 	}
 	return tensors, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,7 +25,7 @@ type Scenario struct {
 	// LeftFrom and LeftBelow bound the true remaining life in grid steps; 0 does not.
 	LeftFrom  int `yaml:"left_from"`
 	LeftBelow int `yaml:"left_below"`
-	// Class is what truly is there: an event's kind, a frame's class. Classes makes a scenario of each.
+	// Class is what truly is there: an event's kind, a frame's class, or one of the things in it (clear where there are none). Classes makes a scenario of each.
 	Class   string `yaml:"class"`
 	Classes bool   `yaml:"classes"`
 	// Golden takes what every model is examined on.
@@ -131,11 +132,12 @@ type sample struct {
 	end   int64
 	// truth is as Outcome has it; left the true remaining steps.
 	truth, left float64
-	class       string
-	// golden tells that the sample is of the golden case that begins at goldenFrom; extra, that it is there for that alone.
-	golden, extra bool
-	goldenFrom    int64
-	row           *event.Row // the last before end
+	// classes are what truly is there.
+	classes []string
+	// golden tells that the sample is of the golden case that begins at goldenFrom; extra, that it is there for that alone, and learned, that it is so since models have learned from it.
+	golden, extra, learned bool
+	goldenFrom             int64
+	row                    *event.Row // the last before end
 }
 
 // part is a scenario without anything left to spread out.
@@ -184,7 +186,7 @@ func (s *Scenario) parts(samples []sample, signals []string) ([]part, error) {
 		case x.extra && !s.Golden, assets != nil && !assets.MatchString(x.asset),
 			column >= 0 && (x.row == nil || s.From != nil && !(x.row.Values[column] >= *s.From) || s.Below != nil && !(x.row.Values[column] < *s.Below)),
 			s.LeftFrom > 0 && !(x.left >= float64(s.LeftFrom)), s.LeftBelow > 0 && !(x.left < float64(s.LeftBelow)),
-			s.Class != "" && x.class != s.Class, s.Golden && !x.golden, s.Recent > 0 && x.end <= newest-int64(s.Recent):
+			s.Class != "" && !slices.Contains(x.classes, s.Class), s.Golden && !x.golden, s.Recent > 0 && x.end <= newest-int64(s.Recent):
 			continue
 		}
 		switch {
@@ -194,8 +196,8 @@ func (s *Scenario) parts(samples []sample, signals []string) ([]part, error) {
 				take(m[len(m)-1], s.Name+" "+m[len(m)-1], i)
 			}
 		case s.Classes:
-			if x.class != "" {
-				take(x.class, s.Name+" "+x.class, i)
+			for _, class := range x.classes {
+				take(class, s.Name+" "+class, i)
 			}
 		case s.Every > 0:
 			last := s.Last

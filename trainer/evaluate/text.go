@@ -14,6 +14,9 @@ func (t *Table) Text() *event.Table {
 		name += ", " + t.Unit
 	}
 	out := &event.Table{Columns: []string{"scenario (" + name + ")", "windows", "assets"}}
+	if t.Metric == "error" || t.Metric == "1-f1" {
+		out.Columns[1], out.Columns[2] = "frames", "cameras"
+	}
 	for _, v := range t.Versions {
 		out.Columns = append(out.Columns, v.Version)
 	}

@@ -220,7 +220,7 @@ func (l *Life) sample(end, grid int64, d *Data) (x sample, ok bool) {
 	}
 	if d.Task != model.RemainingLife {
 		if e := within(l.Events, end-1); e != nil {
-			x.truth, x.class = 1, e.Kind
+			x.truth, x.classes = 1, []string{e.Kind}
 		}
 		return x, true
 	}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { costs, merged, metricName, ofGate, preset, reference, rows, shownFirst, standing, written, type Cell, type Cost, type Evaluation } from '../src/lib/evaluation.ts';
+import { costs, counted, merged, metricName, ofGate, preset, reference, rows, shownFirst, standing, written, type Cell, type Cost, type Evaluation } from '../src/lib/evaluation.ts';
 import type { Version } from '../src/lib/loop.ts';
 
 const cost = (version: string, more: Partial<Cost> = {}): Cost => ({
@@ -125,4 +125,10 @@ test('metrics are written out with their unit', () => {
   assert.equal(metricName({ metric: 'rmse', unit: 'cycles' }), 'RMSE, cycles');
   assert.equal(metricName({ metric: '1-f1' }), '1 − F1');
   assert.equal(metricName({ metric: 'new' }), 'new');
+});
+
+test('what is counted has the name of what the models see', () => {
+  assert.deepEqual(counted({ metric: 'error' }), ['Frames', 'Cameras']);
+  assert.deepEqual(counted({ metric: '1-f1' }), ['Frames', 'Cameras']);
+  assert.deepEqual(counted({ metric: 'brier' }), ['Windows', 'Assets']);
 });

@@ -52,6 +52,11 @@ export interface Evaluation {
   cells: Cell[] | null;
 }
 
+/** counted names what a table's scenarios have: frames of cameras, or windows of assets. */
+export function counted(t: Pick<Evaluation, 'metric'>): [string, string] {
+  return t.metric === 'error' || t.metric === '1-f1' ? ['Frames', 'Cameras'] : ['Windows', 'Assets'];
+}
+
 /** metricName writes what the cells are; of every metric less is better. */
 export function metricName(t: Pick<Evaluation, 'metric' | 'unit'>): string {
   const name = { rmse: 'RMSE', brier: 'Brier score', error: 'Share of errors', '1-f1': '1 − F1' }[t.metric] ?? t.metric;

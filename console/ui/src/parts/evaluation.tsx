@@ -1,7 +1,7 @@
 // Models side by side: a table of models × scenarios with what each costs, of the campaign's gate or of a comparison that is asked for here.
 
 import { signal, useSignal } from '@preact/signals';
-import { costs, merged, metricName, ofGate, preset, reference, rows, shownFirst, type Evaluation } from '../lib/evaluation.ts';
+import { costs, counted, merged, metricName, ofGate, preset, reference, rows, shownFirst, type Evaluation } from '../lib/evaluation.ts';
 import { ago, count, duration, percent, stamp } from '../lib/format.ts';
 import { ask } from '../lib/letters.ts';
 import type { Version } from '../lib/loop.ts';
@@ -165,10 +165,10 @@ function Table({ table: t, champion, versions }: { table: Evaluation; champion: 
             <tr>
               <th scope="col">Scenario</th>
               <th scope="col" class="num">
-                {t.metric === '1-f1' ? 'Frames' : 'Windows'}
+                {counted(t)[0]}
               </th>
               <th scope="col" class="num">
-                Assets
+                {counted(t)[1]}
               </th>
               {all.map((v) => (
                 <th key={v.version} scope="col" class="num">
