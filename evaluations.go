@@ -18,6 +18,7 @@ import (
 	"andon/event"
 	"andon/model"
 	"andon/sinks/clickhouse"
+	"andon/sinks/evidence"
 	"andon/trainer"
 	"andon/trainer/evaluate"
 )
@@ -27,16 +28,16 @@ type examiner struct {
 	pipelines []trainer.Pipeline
 	memory    event.Bytes
 	energy    func() (float64, bool)
-	// store and models are set once they are open; the console's port is open before.
+	// store, kept and models are set once they are open; the console's port is open before.
 	store  atomic.Pointer[clickhouse.Store]
+	kept   atomic.Pointer[evidence.Store]
 	models *modelDesk
 	// one holds back a second table while one is made: each takes a core.
 	one sync.Mutex
 }
 
 func newExaminer(cfg *Config, desk *modelDesk) *examiner {
-	windows := slices.DeleteFunc(cfg.taught(), func(p trainer.Pipeline) bool { return p.Featurize == nil }) // those of frames have none
-	return &examiner{pipelines: windows, memory: cfg.Trainer.Memory, energy: evaluate.RAPL("/sys/class/powercap"), models: desk}
+	return &examiner{pipelines: cfg.taught(), memory: cfg.Trainer.Memory, energy: evaluate.RAPL("/sys/class/powercap"), models: desk}
 }
 
 // Evaluations implements console.Evaluations.
@@ -117,7 +118,7 @@ func (e *examiner) pipeline(name string) (*trainer.Pipeline, error) {
 			return &e.pipelines[i], nil
 		}
 	}
-	return nil, fmt.Errorf("pipelines.%s has no model section with windows, which says what its models are judged by", name)
+	return nil, fmt.Errorf("pipelines.%s has no model section, which says what its models are judged by", name)
 }
 
 // table puts models side by side and keeps what came out. c.Scenarios of nil are the pipeline's.
@@ -126,11 +127,11 @@ func (e *examiner) table(ctx context.Context, c evaluate.Config, only []string, 
 	if err != nil {
 		return nil, err
 	}
-	store := e.store.Load()
-	if store == nil {
-		return nil, errors.New("ClickHouse is still starting: try again in a moment")
+	store, kept := e.store.Load(), e.kept.Load()
+	if store == nil || kept == nil {
+		return nil, errors.New("the appliance is still starting: try again in a moment")
 	}
-	data, err := trainer.Examination(ctx, store, p, e.memory)
+	data, err := trainer.Examination(ctx, &lessons{store, kept}, p, e.memory)
 	if err != nil {
 		return nil, err
 	}

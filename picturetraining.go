@@ -103,23 +103,29 @@ func (l *lessons) CountLabelledFrames(ctx context.Context, pipeline string) (int
 	return len(all), err
 }
 
-// sight is how the trainer sees frames: by the decoder and the reader that serve.
-func sight() trainer.Sight {
+// sight is how the trainer sees a pipeline's frames: by the decoder and the reader that serve, and cut to the zones that models are shown.
+func (p *Pipeline) sight() trainer.Sight {
 	turbo := sync.OnceValue(func() *video.Turbo {
 		t, _ := video.OpenTurbo("") // without it image/jpeg decodes
 		return t
 	})
-	return trainer.Sight{Read: boxes.Read, Planes: func(dst, jpeg []byte, width, height int) ([]byte, error) {
+	return trainer.Sight{Read: boxes.Read, Planes: func(dst, jpeg []byte, c trainer.Crop, width, height int) ([]byte, error) {
 		d, err := video.NewDecoder(video.DefaultDecoding(), turbo())
 		if err != nil {
 			return dst, err
 		}
 		defer d.Close()
 		const level = 1.0 / 255 // so that a pixel stays what it was
-		planes, err := d.Append(nil, jpeg, video.Plan{Width: width, Height: height, Std: [3]float32{level, level, level}})
+		planes, err := d.Append(nil, jpeg, video.Plan{Crop: video.Crop{X0: c.X0, Y0: c.Y0, X1: c.X1, Y1: c.Y1}, Width: width, Height: height, Std: [3]float32{level, level, level}})
 		for _, v := range planes {
 			dst = append(dst, byte(min(max(v+0.5, 0), 255)))
 		}
 		return dst, err
+	}, Crops: func(camera string) (all []trainer.Crop) {
+		for _, z := range p.Vision.Crops(camera) {
+			x0, y0, x1, y1 := z.Bounds()
+			all = append(all, trainer.Crop{Zone: z.Name, X0: float64(x0), Y0: float64(y0), X1: float64(x1), Y1: float64(y1)})
+		}
+		return all
 	}}
 }

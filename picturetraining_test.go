@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"andon/ingest/video"
+	"andon/trainer/evaluate"
 )
 
 const trainingConfig = `
@@ -110,5 +112,24 @@ func TestFramesTrainAModel(t *testing.T) {
 	l := m.Lineage
 	if m.Picture == nil || m.Picture.Normal != "clear" || m.Metrics["validation_accuracy"] < 0.9 || len(l.Digest) != 64 || l.Query == "" || len(l.Offsets) != 1 || l.Offsets[0].Topic != "gate.frames" || l.Offsets[0].Next != 120 {
 		t.Errorf("%+v", m.Meta)
+	}
+	// What it did not learn from judges it in every scenario, on the page and on the command line.
+	var table evaluate.Table
+	if err := call(ctx, "POST", "http://"+a.Console+"/api/v1/evaluations", map[string]any{"pipeline": "gate", "versions": []string{"champion"}, "who": "tester"}, &table); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for _, s := range table.Scenarios {
+		names[s.Name] = s.Windows
+	}
+	if all := table.Cell(evaluate.All, m.Version); table.Metric != "error" || all == nil || all.Value > 0.1 || names[evaluate.All] < 5 || names["class clear"]+names["class person"] != names[evaluate.All] || names["dark"] != names[evaluate.All] {
+		t.Errorf("%+v", table)
+	}
+	if n := p.number(t, "SELECT uniqExact(scenario) FROM andon.evaluations WHERE pipeline = 'gate'"); int(n) != len(table.Scenarios) {
+		t.Errorf("%v of %d scenarios are kept", n, len(table.Scenarios))
+	}
+	code, out, talk = ask(t, "model", "compare", "--data", data, "--pipeline", "gate", "champion", m.Version)
+	if code == exitOK || !strings.Contains(talk, "is named twice") {
+		t.Errorf("the champion beside itself: exit code %d: %s %s", code, out, talk)
 	}
 }

@@ -234,6 +234,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	if err != nil {
 		return environment(err)
 	}
+	exams.kept.Store(frames)
 
 	teacher := newTeacher(cfg, &lessons{store, frames}, models, func(t event.Training) { // what learns
 		screen.Training(t)

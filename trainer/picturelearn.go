@@ -18,7 +18,7 @@ const leastSteps = 16
 func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, w Watcher) (*Lesson, error) {
 	began, spent := time.Now(), cpuTime()
 	s := &p.Spec
-	g, err := collectFrames(ctx, src, p, memory)
+	g, err := collectFrames(ctx, src, p, memory, false)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (g *gallery) enough(s *Spec, parts division) error {
 		why += fmt.Sprintf("; %d could not be decoded", g.torn)
 	}
 	if g.unknown > 0 {
-		why += fmt.Sprintf("; of %d more no label is one of %s", g.unknown, strings.Join(s.Picture.Labels, ", "))
+		why += fmt.Sprintf("; of %d more no label is one of %s, or none says by a box in which zone it is", g.unknown, strings.Join(s.Picture.Labels, ", "))
 	}
 	if len(parts.train) == 0 || len(parts.val) == 0 {
 		return fmt.Errorf("%d frames with labels give %d to learn from and %d to stop by, in blocks of %v (picture.block)%s", len(g.all), len(parts.train), len(parts.val), s.Picture.Block, why)

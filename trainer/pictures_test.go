@@ -84,7 +84,7 @@ func shootFilm(t testing.TB, camera string, n int, from int64, seed uint64) []Fr
 // eye decodes with Go's image/jpeg, nearest pixels, and reads the two forms that are trained here.
 func eye() Sight {
 	return Sight{
-		Planes: func(dst, data []byte, width, height int) ([]byte, error) {
+		Planes: func(dst, data []byte, at Crop, width, height int) ([]byte, error) {
 			m, err := jpeg.Decode(bytes.NewReader(data))
 			if err != nil {
 				return dst, err
@@ -93,7 +93,8 @@ func eye() Sight {
 			for c := range 3 {
 				for y := range height {
 					for x := range width {
-						r, g, bl, _ := m.At(x*b.Dx()/width, y*b.Dy()/height).RGBA()
+						across, down := at.X0+(at.X1-at.X0)*float64(x)/float64(width), at.Y0+(at.Y1-at.Y0)*float64(y)/float64(height)
+						r, g, bl, _ := m.At(int(across*float64(b.Dx())), int(down*float64(b.Dy()))).RGBA()
 						dst = append(dst, byte([3]uint32{r, g, bl}[c]>>8))
 					}
 				}
@@ -244,7 +245,7 @@ func TestExamples(t *testing.T) {
 			p = c
 		}
 		got := "none"
-		if e, ok := p.example(x.task, &Frame{Labels: x.labels}); ok {
+		if e, ok := p.example(x.task, &Frame{Labels: x.labels}, whole, true); ok {
 			got = fmt.Sprint(e.class, e.marks, e.weight, e.golden)
 		}
 		if got != x.want {
@@ -252,7 +253,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	c.Normal = ""
-	if _, ok := c.example(model.Classification, &Frame{Labels: []event.Label{{Kind: "clear"}}}); ok {
+	if _, ok := c.example(model.Classification, &Frame{Labels: []event.Label{{Kind: "clear"}}}, whole, true); ok {
 		t.Error("clear was an example of a classification that has no such class")
 	}
 }
@@ -350,7 +351,7 @@ func TestAveragePrecision(t *testing.T) {
 // Boxes are matched surest first, each thing once, by class and by at least half of the union.
 func TestShoot(t *testing.T) {
 	p := pictureLine(model.Detection, "red", "green").Spec.Picture
-	e, _ := p.example(model.Detection, &Frame{Labels: []event.Label{{Kind: "red", Box: event.Box{X0: 0.1, Y0: 0.1, X1: 0.3, Y1: 0.3}}, {Kind: "green", Box: event.Box{X0: 0.5, Y0: 0.5, X1: 0.9, Y1: 0.9}}}})
+	e, _ := p.example(model.Detection, &Frame{Labels: []event.Label{{Kind: "red", Box: event.Box{X0: 0.1, Y0: 0.1, X1: 0.3, Y1: 0.3}}, {Kind: "green", Box: event.Box{X0: 0.5, Y0: 0.5, X1: 0.9, Y1: 0.9}}}}, whole, true)
 	g := &gallery{all: []example{e}}
 	shots, there := g.shoot(p, []int{0}, [][]event.Box{{
 		{Label: "red", Score: 0.6, X0: 0.1, Y0: 0.1, X1: 0.3, Y1: 0.3},
@@ -363,6 +364,134 @@ func TestShoot(t *testing.T) {
 	}
 }
 
+// What somebody marked as missed is learned from, golden or not, until its class has others to learn from; near copies of it judge nothing.
+func TestPartMissed(t *testing.T) {
+	s := DefaultSpec(model.Classification)
+	s.Picture.Labels = []string{"a", "b"}
+	build := func(missed ...int) *gallery {
+		g := &gallery{}
+		for i := range 60 * 20 {
+			g.all = append(g.all, example{camera: "c", captured: noon + int64(i)*5e7})
+		}
+		for _, second := range missed {
+			e := &g.all[second*20+10]
+			e.class, e.golden, e.missed, e.weight = 1, true, true, 5
+		}
+		return g
+	}
+	blocks := func(g *gallery, rows []int, class int) (n int) {
+		seen := map[int64]bool{}
+		for _, i := range rows {
+			if e := &g.all[i]; e.class == class && !seen[e.captured/1e9] {
+				seen[e.captured/1e9] = true
+				n++
+			}
+		}
+		return n
+	}
+	for second := range 60 { // whatever its block, one that is marked is learned from
+		g := build(second)
+		d := g.part(&s)
+		if blocks(g, d.train, 1) != 1 || blocks(g, slices.Concat(d.val, d.held), 1) != 0 {
+			t.Fatalf("marked in second %d: %d train, %d validate, %d are held", second, blocks(g, d.train, 1), blocks(g, d.val, 1), blocks(g, d.held, 1))
+		}
+		at := second*20 + 10
+		for _, i := range slices.Concat(d.val, d.held) {
+			if abs(g.all[i].captured-g.all[at].captured) < 1e8 {
+				t.Fatalf("marked in second %d: a near copy, %d, judges it", second, i)
+			}
+		}
+	}
+	var all []int
+	for second := range 60 {
+		all = append(all, second)
+	}
+	g := build(all...)
+	d := g.part(&s)
+	if train, val, held := blocks(g, d.train, 1), blocks(g, d.val, 1), blocks(g, d.held, 1); train < 30 || val < 5 || held < 3 {
+		t.Errorf("of 60 that were marked %d train, %d validate, %d are held", train, val, held)
+	}
+}
+
+// A crop has what lies in it: boxes cut to it, a class told by a box in it, nothing to see in all.
+func TestCrops(t *testing.T) {
+	d, c := pictureLine(model.Detection, "red", "green").Spec.Picture, pictureLine(model.Classification, "ok", "red").Spec.Picture
+	c.Normal = "ok"
+	left, right := Crop{"left", 0, 0, 0.5, 1}, Crop{"right", 0.5, 0, 1, 1}
+	box := event.Box{X0: 0.4, Y0: 0.5, X1: 0.55, Y1: 1} // most of it is in the left half
+	say := func(task model.Task, at Crop, alone bool, labels ...event.Label) string {
+		p := d
+		if task == model.Classification {
+			p = c
+		}
+		e, ok := p.example(task, &Frame{Labels: labels}, at, alone)
+		if !ok {
+			return "none"
+		}
+		var marks []string
+		for _, m := range e.marks {
+			marks = append(marks, fmt.Sprintf("%d %.1f %.1f %.1f %.1f", m.Class, m.X0, m.Y0, m.X1, m.Y1))
+		}
+		return fmt.Sprint(e.class, marks)
+	}
+	check := func(name, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	red := event.Label{Kind: "red", Box: box}
+	check("a box in its crop", say(model.Detection, left, false, red), "-1 [0 51.2 24.0 64.0 48.0]")
+	check("a box beside the crop", say(model.Detection, right, false, red), "-1 []")
+	check("a class with a box in its crop", say(model.Classification, left, false, red), "1 []")
+	check("a class with a box beside the crop", say(model.Classification, right, false, red), "none")
+	check("a class of one of two crops", say(model.Classification, left, false, event.Label{Kind: "red"}), "none")
+	check("a class of the only crop", say(model.Classification, left, true, event.Label{Kind: "red"}), "1 []")
+	check("a class with a box beside the only crop", say(model.Classification, right, true, red), "none")
+	check("nothing to see in two crops", say(model.Classification, left, false, event.Label{Kind: "clear"}), "0 []")
+
+	p := pictureLine(model.Classification, "ok", "red")
+	p.Spec.Picture.Normal = "ok"
+	p.Sight.Crops = func(camera string) []Crop {
+		if camera == "dock-1" {
+			return []Crop{left, right}
+		}
+		return nil
+	}
+	frames := shootFilm(t, "dock-1", 40, noon, 1)
+	for i := range frames {
+		frames[i].Labels = []event.Label{{Kind: "clear"}}
+	}
+	frames[7].Labels = []event.Label{red}
+	other := shootFilm(t, "dock-2", 5, noon, 1)
+	for i := range other {
+		other[i].Labels = []event.Label{{Kind: "red"}}
+	}
+	src := &film{frames: slices.Concat(frames, other)}
+	g, err := collectFrames(t.Context(), src, p, 64<<20, false)
+	if err != nil || len(g.all) != 39*2+1+5 || g.all[14].class != 1 || g.all[14].crop != left || slices.Equal(g.all[0].pixels, g.all[1].pixels) {
+		t.Errorf("%d examples, %v", len(g.all), err)
+	}
+	if half, err := collectFrames(t.Context(), src, p, 2*50*3*64*48, false); err != nil || half.stride != 2 || len(half.all) > 50 || half.all[0].crop != left || half.all[1].crop != right ||
+		half.all[2].captured != frames[2].Captured {
+		t.Errorf("%d examples, %v", len(half.all), err)
+	}
+	p.Spec.Holdout = 0.4
+	data, err := Examination(t.Context(), src, p, 64<<20)
+	if err == nil || !errors.Is(err, ErrNothingKept) { // four seconds are too few to keep some
+		t.Errorf("%d pictures, %v", len(data.Pictures), err)
+	}
+	src.frames[30].Labels[0].Golden = true
+	if data, err = Examination(t.Context(), src, p, 64<<20); err != nil || len(data.Pictures) != 2 || data.Pictures[1].Zone != "right" || data.Pictures[0].Class != "ok" {
+		t.Fatalf("%+v, %v", data.Pictures, err)
+	}
+	a, err := data.Pictures[0].Load(20, 30)
+	b, _ := data.Pictures[1].Load(20, 30)
+	if err != nil || len(a) != 3*20*30 || slices.Equal(a, b) {
+		t.Errorf("%d and %d values, %v", len(a), len(b), err)
+	}
+}
+
 // Memory bounds what is taken, evenly; what is excluded or torn is left out.
 func TestCollectFrames(t *testing.T) {
 	frames := shootFilm(t, "dock-1", 60, noon, 5)
@@ -370,20 +499,20 @@ func TestCollectFrames(t *testing.T) {
 	p := pictureLine(model.Detection, "red", "green")
 	p.Spec.Exclude = []Excluded{{Assets: "dock", From: time.Unix(0, noon), Until: time.Unix(0, noon+1e9)}}
 	size := event.Bytes(3 * 64 * 48)
-	g, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size)
+	g, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size, false)
 	if err != nil || len(g.all) != 49 || g.torn != 1 || g.stride != 1 || g.cameras != 1 {
 		t.Fatalf("%d frames, %d torn, stride %d, %v", len(g.all), g.torn, g.stride, err)
 	}
-	half, err := collectFrames(t.Context(), &film{frames: frames}, p, 2*30*size)
+	half, err := collectFrames(t.Context(), &film{frames: frames}, p, 2*30*size, false)
 	if err != nil || len(half.all) > 30 || len(half.all) < 20 || half.stride != 2 {
 		t.Errorf("%d frames, stride %d, %v", len(half.all), half.stride, err)
 	}
-	again, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size)
+	again, err := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size, false)
 	if err != nil || again.digest != g.digest || half.digest == g.digest {
 		t.Error("the same frames have another digest, or others the same")
 	}
 	frames[20].Labels[0].Weight = 7
-	if other, _ := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size); other.digest == g.digest {
+	if other, _ := collectFrames(t.Context(), &film{frames: frames}, p, 2000*size, false); other.digest == g.digest {
 		t.Error("another weight, the same digest")
 	}
 }

@@ -10,11 +10,17 @@ import (
 // keptFrom is how many blocks of time there must be before some are kept for good: of fewer all are needed to learn from.
 const keptFrom = 20
 
+// missedSpare is how many other blocks a class must have to learn from before one with a frame that was missed may be kept from it.
+const missedSpare = 4
+
 // division says which examples are learned from, which stop the training, and which are kept for good.
 type division struct{ train, val, held []int }
 
 // part cuts the examples by blocks of a camera's time, so that near copies are on one side. Blocks are held for good by their name alone, the same in every run, once there are enough; golden frames always are. Of the
 // others some validate: by their names, too, as many as the share says, with every class that has blocks to spare, and none that has not. Frames to learn from that lie beside one of another part are left out.
+//
+// A block with a frame that somebody marked as missed is learned from, golden or not: it would help nobody to be told again and again that it is missed. Only where its classes have enough other blocks to learn from
+// (missedSpare) may it be held or validate as others do, so that what is learned of a new kind of defect is judged by some that were not learned from.
 func (g *gallery) part(s *Spec) division {
 	p := s.Picture
 	type block struct {
@@ -23,6 +29,7 @@ func (g *gallery) part(s *Spec) division {
 		order  uint64
 		rows   []int
 		held   bool
+		missed bool
 	}
 	at := map[string]*block{}
 	var blocks []*block
@@ -37,9 +44,10 @@ func (g *gallery) part(s *Spec) division {
 			blocks = append(blocks, b)
 		}
 		b.rows = append(b.rows, i)
+		b.missed = b.missed || e.missed
 	}
 	var out division
-	place := make([]int, len(g.all)) // 1 validates, 2 held
+	place := make([]int, len(g.all)) // 1 validates, 2 held, 3 neither and not learned from
 	left := map[int]int{}            // blocks that a class has in training
 	count := func(b *block, n int) {
 		for c := range g.classes(b.rows) {
@@ -49,8 +57,24 @@ func (g *gallery) part(s *Spec) division {
 	var rest []*block
 	for _, b := range blocks {
 		if b.held = len(blocks) >= keptFrom && float64(b.order) < s.Holdout*math.MaxUint64; !b.held {
-			rest = append(rest, b)
 			count(b, 1)
+		}
+	}
+	few := func(b *block, least int) bool {
+		for c := range g.classes(b.rows) {
+			if left[c] < least {
+				return true
+			}
+		}
+		return false
+	}
+	for _, b := range blocks {
+		if b.held && b.missed && few(b, missedSpare) {
+			b.held = false
+			count(b, 1)
+		}
+		if !b.held {
+			rest = append(rest, b)
 		}
 	}
 	// A second name, so that what validates is not what comes next in the order of those held.
@@ -76,12 +100,10 @@ func (g *gallery) part(s *Spec) division {
 		b.rows = nil
 	}
 	spare := func(b *block) bool {
-		for c := range g.classes(b.rows) {
-			if left[c] < 2 {
-				return false
-			}
+		if b.missed {
+			return !few(b, missedSpare)
 		}
-		return true
+		return !few(b, 2)
 	}
 	for _, b := range rest {
 		if float64(taken)+float64(len(b.rows))/2 <= s.Validation*float64(frames) && spare(b) {
@@ -105,13 +127,26 @@ func (g *gallery) part(s *Spec) division {
 		}
 	}
 	for i := range g.all {
-		if g.all[i].golden {
+		if g.all[i].golden && !g.all[i].missed {
 			place[i] = 2
 		}
 	}
 	gap := int64(p.Block) / 10
-	near := func(i, j int) bool {
-		return j >= 0 && j < len(g.all) && place[j] != 0 && g.all[j].camera == g.all[i].camera && abs(g.all[j].captured-g.all[i].captured) < gap
+	beside := func(i int, f func(j int)) {
+		for _, step := range [...]int{-1, 1} {
+			for j := i + step; j >= 0 && j < len(g.all) && g.all[j].camera == g.all[i].camera && abs(g.all[j].captured-g.all[i].captured) < gap; j += step {
+				f(j)
+			}
+		}
+	}
+	for i := range g.all {
+		if g.all[i].missed && place[i] == 0 { // its near copies are no test of what learned from it
+			beside(i, func(j int) {
+				if place[j] != 0 && !g.all[j].golden {
+					place[j] = 3
+				}
+			})
+		}
 	}
 	for i := range g.all { // they lie in order of camera and time
 		switch place[i] {
@@ -119,8 +154,10 @@ func (g *gallery) part(s *Spec) division {
 			out.val = append(out.val, i)
 		case 2:
 			out.held = append(out.held, i)
-		default:
-			if !near(i, i-1) && !near(i, i+1) {
+		case 0:
+			near := false
+			beside(i, func(j int) { near = near || place[j] != 0 })
+			if g.all[i].missed || !near {
 				out.train = append(out.train, i)
 			}
 		}

@@ -163,7 +163,7 @@ func (b *bench) film(ctx context.Context, data, set string) error {
 	}
 	defer decoder.Close()
 	var planes []float32
-	p := trainer.Pipeline{Name: set, Spec: spec, Sight: trainer.Sight{Read: boxes.Read, Planes: func(dst, jpeg []byte, width, height int) ([]byte, error) {
+	p := trainer.Pipeline{Name: set, Spec: spec, Sight: trainer.Sight{Read: boxes.Read, Planes: func(dst, jpeg []byte, _ trainer.Crop, width, height int) ([]byte, error) {
 		const level = 1.0 / 255 // so that a pixel stays what it was
 		var err error
 		if planes, err = decoder.Append(planes[:0], jpeg, video.Plan{Width: width, Height: height, Std: [3]float32{level, level, level}}); err != nil {

@@ -21,6 +21,16 @@ type Config struct {
 	rules.Config `yaml:",inline"`
 }
 
+// Crops are the zones of a camera that a model is shown instead of the whole frame; none: the whole.
+func (c *Config) Crops(camera string) (all []rules.Zone) {
+	for i := range c.Zones {
+		if z := &c.Zones[i]; z.Crop && z.At(camera) {
+			all = append(all, *z)
+		}
+	}
+	return all
+}
+
 // Keep says which frames are kept as evidence, beside those at which a rule fires.
 type Keep struct {
 	// Every is how often a frame of each camera is kept for training, in event time; 0 keeps none, a value below the time between two frames keeps all.

@@ -74,11 +74,7 @@ func (c *camera) plan(l *Line, name string, m *model.Model) {
 
 func plansOf(l *Line, name string, p *model.Picture) (plans []Plan, zones []string) {
 	whole := Plan{X1: 1, Y1: 1, Width: p.Width, Height: p.Height, Mean: p.Mean, Std: p.Std}
-	for i := range l.cfg.Zones {
-		z := &l.cfg.Zones[i]
-		if !z.Crop || !z.At(name) {
-			continue
-		}
+	for _, z := range l.cfg.Crops(name) {
 		x0, y0, x1, y1 := z.Bounds()
 		crop := whole
 		crop.X0, crop.Y0, crop.X1, crop.Y1 = float64(x0), float64(y0), float64(x1), float64(y1)
