@@ -24,8 +24,8 @@ type Means struct {
 	Tell func(event.Decision)
 	// Try runs a model for the first time where it can do no harm, and returns what it took; see Registration.Measured.
 	Try func(ctx context.Context, m *model.Model) (map[string]float64, error)
-	// Examine puts challenger beside champion on data that neither has learned from; nil does so on what Spec.Holdout keeps. Examined is told of each table; it may be nil.
-	Examine  func(ctx context.Context, p *Pipeline, champion, challenger *model.Model) (Exam, error)
+	// Examine puts challengers beside the champion on data that none has learned from, and returns an exam of each; nil does so on what Spec.Holdout keeps. Examined is told of each table; it may be nil.
+	Examine  func(ctx context.Context, p *Pipeline, champion *model.Model, challengers []*model.Model) ([]Exam, error)
 	Examined func(evaluate.Table)
 	// Mature returns what the predictions of versions came to that were settled after since, in the order in which they were settled, and the since to go on with; none when there are no more.
 	Mature func(ctx context.Context, pipeline string, versions []string, since int64) ([]event.Outcome, int64, error)
@@ -63,6 +63,8 @@ type Exam struct {
 	// Overall holds all of it, Slices its parts that are judged.
 	Overall gate.Slice
 	Slices  []gate.Slice
+	// Golden are the golden cases.
+	Golden []gate.Case
 	// Cost is the challenger's compute a window over the champion's; 0 where it is not known.
 	Cost float64
 	// Missing says why there is no exam; then nothing else is set.
@@ -91,6 +93,8 @@ type campaign struct {
 	By         string `json:"by,omitempty"`
 	Champion   string `json:"champion,omitempty"`
 	Challenger string `json:"challenger,omitempty"`
+	// Candidates are the challengers that were trained, the best on the validation part first; Challenger is the first of them, and from the gate on the one that it has chosen.
+	Candidates []candidate `json:"candidates,omitempty"`
 	// Began is when it began, Entered when its stage did, Unix nanoseconds.
 	Began   int64 `json:"began"`
 	Entered int64 `json:"entered"`
@@ -123,12 +127,32 @@ type campaign struct {
 	counted  time.Time
 }
 
-// gateFacts are the numbers by which the gate decided.
+// candidate is a challenger that was trained for the campaign, and what the gate said of it.
+type candidate struct {
+	Version string   `json:"version"`
+	Loss    *float64 `json:"validation_loss,omitempty"`
+	Passed  bool     `json:"passed"`
+	Reason  string   `json:"reason,omitempty"`
+
+	// Measured is what its first run took, Cost its compute over the champion's.
+	Measured map[string]float64 `json:"measured,omitempty"`
+	Cost     float64            `json:"cost,omitempty"`
+	// Overall is how it did over all, Golden how many golden cases there were, Lost those that the champion has right and it gets wrong.
+	Overall *finding `json:"overall,omitempty"`
+	Golden  int      `json:"golden,omitempty"`
+	Lost    []string `json:"lost,omitempty"`
+
+	findings []finding
+}
+
+// gateFacts are the numbers by which the gate decided, of the candidate that it chose; where it chose none, of the first.
 type gateFacts struct {
 	Measured map[string]float64 `json:"measured,omitempty"`
 	Cost     float64            `json:"cost,omitempty"`
 	Reason   string             `json:"reason"`
 	Findings []finding          `json:"findings,omitempty"`
+	Golden   int                `json:"golden,omitempty"`
+	Lost     []string           `json:"lost,omitempty"`
 }
 
 // finding is gate.Finding as JSON, which has no NaN.
@@ -143,6 +167,17 @@ type finding struct {
 	High       *float64 `json:"high"`
 	Worse      *float64 `json:"worse"`
 	Better     *float64 `json:"better"`
+	// Of classes: windows that just the one has right, blocks that are for the one, and McNemar's P value by those.
+	OnlyChampion   int      `json:"only_champion,omitempty"`
+	OnlyChallenger int      `json:"only_challenger,omitempty"`
+	ForChampion    int      `json:"for_champion,omitempty"`
+	ForChallenger  int      `json:"for_challenger,omitempty"`
+	McNemar        *float64 `json:"mcnemar,omitempty"`
+}
+
+func found(f *gate.Finding) finding {
+	return finding{f.Slice, f.Windows, f.Blocks, f.Champion, f.Challenger, f.Gain, real(f.Low), real(f.High), real(f.Worse), real(f.Better), f.OnlyChampion, f.OnlyChallenger, f.ForChampion,
+		f.ForChallenger, real(f.McNemar)}
 }
 
 // besideFacts say how the challenger does on the line.
@@ -389,7 +424,8 @@ func (t *Trainer) advance(ctx context.Context, s *student) {
 func (t *Trainer) clear(s *student, c *campaign, why string) {
 	for _, a := range []model.Alias{model.Canary, model.Shadow, model.Challenger} {
 		mv, ok := t.means.Aliases.Marker(s.Name, a)
-		if !ok || mv.To == "" || mv.Who != who && a != model.Challenger || mv.To != c.Challenger && mv.To != c.Champion {
+		ours := mv.To == c.Challenger || mv.To == c.Champion || slices.ContainsFunc(c.Candidates, func(o candidate) bool { return o.Version == mv.To })
+		if !ok || mv.To == "" || mv.Who != who && a != model.Challenger || !ours {
 			continue
 		}
 		if err := t.means.Aliases.Clear(s.Name, a, who, why); err != nil {

@@ -8,31 +8,38 @@ import (
 	"andon/trainer/evaluate"
 )
 
-// examine puts challenger beside champion on what is kept from training, in the pipeline's scenarios.
-func (t *Trainer) examine(ctx context.Context, p *Pipeline, champion, challenger *model.Model) (Exam, error) {
+// examine puts challengers beside the champion on what is kept from training, in the pipeline's scenarios: one table, and an exam of each.
+func (t *Trainer) examine(ctx context.Context, p *Pipeline, champion *model.Model, challengers []*model.Model) ([]Exam, error) {
 	if t.means.Examine != nil {
-		return t.means.Examine(ctx, p, champion, challenger)
+		return t.means.Examine(ctx, p, champion, challengers)
 	}
+	exams := make([]Exam, len(challengers))
 	data, err := Examination(ctx, t.store, p, t.cfg.Memory)
 	if errors.Is(err, ErrNothingKept) {
-		return Exam{Missing: err.Error()}, nil
+		for i := range exams {
+			exams[i].Missing = err.Error()
+		}
+		return exams, nil
 	}
 	if err != nil {
-		return Exam{}, err
+		return nil, err
 	}
 	c := evaluate.Default()
 	c.Scenarios = p.Spec.Scenarios
-	table, err := evaluate.Run(ctx, c, []*model.Model{champion, challenger}, data)
+	table, err := evaluate.Run(ctx, c, append([]*model.Model{champion}, challengers...), data)
 	if err != nil {
-		return Exam{}, err
+		return nil, err
 	}
 	if t.means.Examined != nil {
 		t.means.Examined(table)
 	}
-	e := Exam{}
-	e.Overall, e.Slices = table.Slices(champion.Version, challenger.Version)
-	if a, b := float64(table.Versions[0].CPUSeconds), float64(table.Versions[1].CPUSeconds); a > 0 && b > 0 {
-		e.Cost = b / a
+	for i, m := range challengers {
+		e := &exams[i]
+		e.Overall, e.Slices = table.Slices(champion.Version, m.Version)
+		e.Golden = table.Cases(champion.Version, m.Version)
+		if a, b := float64(table.Versions[0].CPUSeconds), float64(table.Versions[i+1].CPUSeconds); a > 0 && b > 0 {
+			e.Cost = b / a
+		}
 	}
-	return e, nil
+	return exams, nil
 }

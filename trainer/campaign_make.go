@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"andon/event"
 	"andon/model"
-	"andon/trainer/gate"
 )
 
-// make trains a challenger and registers it.
+// make trains challengers and registers them.
 func (t *Trainer) make(ctx context.Context, s *student) {
 	c := s.campaign
 	if time.Now().Before(c.again) {
@@ -26,7 +27,7 @@ func (t *Trainer) make(ctx context.Context, s *student) {
 	}
 	defer release()
 	r := t.begin(s)
-	lesson, err := r.learn(ctx, c.Why, c.By != "")
+	lessons, err := r.learn(ctx, c.Why, c.By != "")
 	var early *earlyError
 	if errors.As(err, &early) { // nothing was told of the run yet; what is missing may come
 		s.early++
@@ -36,7 +37,7 @@ func (t *Trainer) make(ctx context.Context, s *student) {
 	}
 	s.early = 0
 	if err == nil {
-		err = t.enroll(ctx, s, lesson)
+		err = t.enroll(ctx, s, lessons)
 	}
 	s.ended = time.Now()
 	if err != nil {
@@ -49,97 +50,47 @@ func (t *Trainer) make(ctx context.Context, s *student) {
 		return
 	}
 	s.failures = 0
-	c.Challenger = lesson.Model.Version
-	r.tell(ctx, event.TrainingFinished, event.Training{Version: c.Challenger, Detail: lesson.Summary})
-	if c.Challenger == c.Champion {
+	detail := lessons[0].Summary
+	if n := len(c.Candidates); n > 1 {
+		detail = fmt.Sprintf("%s; %d candidates, by their validation loss: %s", detail, n, versions(c.Candidates))
+	}
+	r.tell(ctx, event.TrainingFinished, event.Training{Version: lessons[0].Model.Version, Detail: detail})
+	if len(c.Candidates) == 0 {
+		c.Challenger = c.Champion
 		t.end(ctx, s, event.DecidedNo, "same", "what was trained is champion %s itself, to the bit: there is nothing new to learn from", c.Champion)
 		return
 	}
-	t.decided(ctx, s, event.DecidedGo, "trained", "challenger %s was trained: %s", c.Challenger, lesson.Summary)
+	t.decided(ctx, s, event.DecidedGo, "trained", "challenger %s was trained: %s", c.Challenger, detail)
 	c.enter(event.StageGate)
 }
 
-// enroll registers what was learned as the challenger.
-func (t *Trainer) enroll(ctx context.Context, s *student, lesson *Lesson) error {
-	m, why := lesson.Model, s.campaign.Why
-	if err := t.registry.Register(ctx, m, model.Registration{Who: "trainer", Why: why}); err != nil {
-		return fmt.Errorf("register model %s of %s: %w", m.Version, s.Name, err)
+// enroll registers what was learned: each lesson is a candidate, unless it is the champion again, and the best on the validation part is the challenger until the gate has chosen.
+func (t *Trainer) enroll(ctx context.Context, s *student, lessons []*Lesson) error {
+	c := s.campaign
+	c.Candidates = nil
+	for _, l := range lessons {
+		v := l.Model.Version
+		if v == c.Champion || slices.ContainsFunc(c.Candidates, func(o candidate) bool { return o.Version == v }) {
+			continue
+		}
+		if err := t.registry.Register(ctx, l.Model, model.Registration{Who: "trainer", Why: c.Why}); err != nil {
+			return fmt.Errorf("register model %s of %s: %w", v, s.Name, err)
+		}
+		c.Candidates = append(c.Candidates, candidate{Version: v, Loss: real(l.Loss)})
 	}
-	if m.Version == s.campaign.Champion {
+	if len(c.Candidates) == 0 {
 		return nil
 	}
-	return t.means.Aliases.Move(ctx, s.Name, model.Challenger, m.Version, who, why)
+	c.Challenger = c.Candidates[0].Version
+	return t.means.Aliases.Move(ctx, s.Name, model.Challenger, c.Challenger, who, c.Why)
 }
 
-// judge asks the gate: whether the challenger can be served, whether there is enough to judge it by, whether it is better and nowhere worse, and what it costs.
-func (t *Trainer) judge(ctx context.Context, s *student) {
-	c, l := s.campaign, &s.Loop
-	challenger, err := t.means.Aliases.Get(s.Name, c.Challenger)
-	if err != nil {
-		t.end(ctx, s, event.DecidedFailed, "gone", "the challenger is not to be had: %v", err)
-		return
+func versions(all []candidate) string {
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].Version
 	}
-	champion := t.registry.Live(s.Name)
-	if champion == nil {
-		t.end(ctx, s, event.DecidedFailed, "gone", "the champion is gone")
-		return
-	}
-	ctx, stop := t.interruptible(ctx, s)
-	defer stop()
-	facts := &gateFacts{}
-	c.Gate = facts
-	no := func(kind, format string, a ...any) {
-		if ctx.Err() != nil { // an order of a person, or the end of the appliance
-			return
-		}
-		facts.Reason = fmt.Sprintf(format, a...)
-		t.end(ctx, s, event.DecidedNo, kind, "refused: %s", facts.Reason)
-	}
-	if !s.fits(challenger) {
-		no("schema", "it makes other windows, or tells of other classes, than the pipeline")
-		return
-	}
-	if t.means.Try != nil {
-		if facts.Measured, err = t.means.Try(ctx, challenger); err != nil {
-			no("servable", "it cannot be served: %v", err)
-			return
-		}
-	}
-	exam, err := t.examine(ctx, &s.Pipeline, champion, challenger)
-	if err != nil {
-		no("exam", "its examination failed: %v", err)
-		return
-	}
-	facts.Cost = exam.Cost
-	if exam.Cost > l.Gate.Cost {
-		no("cost", "a window takes %.2g times the champion's compute, and loop.gate.cost is %v", exam.Cost, l.Gate.Cost)
-		return
-	}
-	g := gate.Default()
-	g.Alpha, g.Margin, g.MinBlocks = l.Gate.Alpha, l.Gate.Margin, l.Gate.Assets
-	if exam.Missing == "" && len(exam.Overall.Blocks) < g.MinBlocks {
-		exam.Missing = fmt.Sprintf("%d assets of %d that a verdict takes", len(exam.Overall.Blocks), g.MinBlocks)
-	}
-	verdict := gate.Judge(g, exam.Overall, exam.Slices...)
-	for _, f := range verdict.Findings {
-		if f.Windows > 0 {
-			facts.Findings = append(facts.Findings, finding{f.Slice, f.Windows, f.Blocks, f.Champion, f.Challenger, f.Gain, real(f.Low), real(f.High), real(f.Worse), real(f.Better)})
-		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return
-	case exam.Missing != "":
-		c.Unjudged = true
-		facts.Reason = fmt.Sprintf("too little to judge by: %s; it must prove itself as a shadow before its scores count", exam.Missing)
-	case !verdict.Pass:
-		no("worse", "%s", verdict.Reason)
-		return
-	default:
-		facts.Reason = verdict.Reason
-	}
-	t.decided(ctx, s, event.DecidedGo, "gate", "%s", facts.Reason)
-	c.enter(event.StageShadow)
+	return strings.Join(names, ", ")
 }
 
 // promote makes the challenger the champion, with the old one warm in its shadow.

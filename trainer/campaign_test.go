@@ -38,8 +38,10 @@ type plant struct {
 	outcomes  []event.Outcome
 	windows   int // that each version has scored
 	failures  float64
-	gain      float64 // of the challenger, in the exam
-	assets    int     // in the exam
+	gain      float64   // of the challenger, in the exam
+	gains     []float64 // of several, by their order
+	golden    [][]gate.Case
+	assets    int // in the exam
 	cost      float64
 	broken    error // of a first run
 	slow      float64
@@ -71,14 +73,25 @@ func (p *plant) run() {
 		Try: func(context.Context, *model.Model) (map[string]float64, error) {
 			return map[string]float64{"trial_load_seconds": .01}, p.broken
 		},
-		Examine: func(context.Context, *Pipeline, *model.Model, *model.Model) (Exam, error) {
+		Examine: func(_ context.Context, _ *Pipeline, _ *model.Model, challengers []*model.Model) (exams []Exam, err error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			s := gate.Slice{Name: "all"}
-			for range p.assets {
-				s.Blocks = append(s.Blocks, gate.Block{N: 10, Champion: 10 * (.3 + p.rng.Float64()*.02), Challenger: 10 * (.3 - p.gain + p.rng.Float64()*.02)})
+			for i := range challengers {
+				gain := p.gain
+				if len(p.gains) > 0 {
+					gain = p.gains[i]
+				}
+				s := gate.Slice{Name: "all"}
+				for range p.assets {
+					s.Blocks = append(s.Blocks, gate.Block{N: 10, Champion: 10 * (.3 + p.rng.Float64()*.02), Challenger: 10 * (.3 - gain + p.rng.Float64()*.02)})
+				}
+				e := Exam{Overall: s, Slices: []gate.Slice{{Name: "half", Blocks: s.Blocks[:p.assets/2]}}, Cost: p.cost}
+				if len(p.golden) > 0 {
+					e.Golden = p.golden[i]
+				}
+				exams = append(exams, e)
 			}
-			return Exam{Overall: s, Slices: []gate.Slice{{Name: "half", Blocks: s.Blocks[:p.assets/2]}}, Cost: p.cost}, nil
+			return exams, nil
 		},
 		Mature: func(_ context.Context, _ string, versions []string, since int64) (out []event.Outcome, next int64, err error) {
 			p.mu.Lock()

@@ -60,7 +60,7 @@ const (
 
 // GateConfig says what a challenger must show before any window of the line is its.
 type GateConfig struct {
-	// Alpha is the chance of letting a challenger through that is no better, over all slices.
+	// Alpha is the chance of letting any of a campaign's challengers through that is no better, over all slices.
 	Alpha float64 `yaml:"alpha"`
 	// Margin is how much mean loss, of 1, a slice may lose and still count as not worse.
 	Margin float64 `yaml:"margin"`
@@ -68,6 +68,8 @@ type GateConfig struct {
 	Assets int `yaml:"assets"`
 	// Cost is how many times the champion's compute a window of the challenger may take.
 	Cost float64 `yaml:"cost"`
+	// Golden is the rule of the golden set.
+	Golden gate.Golden `yaml:"golden"`
 }
 
 // ShadowConfig says what a challenger must show beside the champion, before its scores count anywhere.
@@ -133,6 +135,7 @@ func DefaultLoop() Loop {
 			Margin: 0.01, // a hundredth of the loss is noise to whoever acts on scores
 			Assets: gate.Default().MinBlocks,
 			Cost:   4, // a network of twice the units
+			Golden: gate.Default().Golden,
 		},
 		Shadow: ShadowConfig{
 			Windows:  500,
@@ -187,6 +190,8 @@ func (l *Loop) Validate() error {
 	f.check(l.Gate.Margin >= 0 && l.Gate.Margin < 1, "gate.margin", l.Gate.Margin, "0 or more and less than 1")
 	f.check(l.Gate.Assets >= 2, "gate.assets", l.Gate.Assets, "at least 2")
 	f.check(l.Gate.Cost >= 1, "gate.cost", l.Gate.Cost, "at least 1")
+	f.check(l.Gate.Golden.Lost >= -1, "gate.golden.lost", l.Gate.Golden.Lost, "0 or more, or -1 for any number")
+	f.check(l.Gate.Golden.Right > 0 && l.Gate.Golden.Right <= 1, "gate.golden.right", l.Gate.Golden.Right, "more than 0 and at most 1")
 	f.check(l.Shadow.Windows >= 1, "shadow.windows", l.Shadow.Windows, "at least 1")
 	f.check(l.Shadow.Outcomes >= 0, "shadow.outcomes", l.Shadow.Outcomes, "0 or more")
 	f.check(l.Shadow.Patience > 0, "shadow.patience", l.Shadow.Patience, "a positive duration")

@@ -177,10 +177,14 @@ func (t *Trainer) renewal(ctx context.Context, s *student, state *State, live *m
 	if s.Loop.Labels == 0 && len(state.Alarms) == 0 && state.Due.IsZero() {
 		return nil
 	}
+	runs := map[string]float64{} // candidates of one run each tell what all of it took so far
 	for _, i := range t.means.Aliases.List(s.Name) {
 		if i.Who == "trainer" && state.Now.Sub(i.Lineage.Trained) < 24*time.Hour {
-			state.Spent += time.Duration(i.Lineage.CPUSeconds * float64(time.Second))
+			runs[i.Lineage.Run] = max(runs[i.Lineage.Run], i.Lineage.CPUSeconds)
 		}
+	}
+	for _, seconds := range runs {
+		state.Spent += time.Duration(seconds * float64(time.Second))
 	}
 	t.metrics.spent.WithLabelValues(s.Name).Set(state.Spent.Seconds())
 	if t.means.Fresh == nil {
@@ -233,7 +237,7 @@ func (t *Trainer) train(ctx context.Context, s *student, d Decision, by string) 
 	}
 	defer release()
 	r := t.begin(s)
-	lesson, err := r.learn(ctx, why, asked)
+	lessons, err := r.learn(ctx, why, asked)
 	var early *earlyError
 	if errors.As(err, &early) {
 		// Nothing was told of the run yet. What is missing may come; the settle time starts again.
@@ -241,7 +245,9 @@ func (t *Trainer) train(ctx context.Context, s *student, d Decision, by string) 
 		return
 	}
 	s.early, s.incomplete = 0, 0
-	if err == nil {
+	var lesson *Lesson
+	if err == nil { // there is nothing to set candidates beside: the best on the validation part is taken
+		lesson = lessons[0]
 		err = t.install(ctx, s, lesson.Model, why)
 	}
 	s.ended = time.Now()
@@ -312,8 +318,8 @@ func (e *earlyError) Error() string {
 	return fmt.Sprintf("the rows of %d failed assets have not come up to their failure", e.assets)
 }
 
-// learn has the pipeline's challengers made and returns the best of them.
-func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error) {
+// learn has the pipeline's challengers made and returns them, the best on the validation part first.
+func (r *run) learn(ctx context.Context, why string, asked bool) ([]*Lesson, error) {
 	j := Job{ID: r.name, Pipeline: r.s.Name, Why: why}
 	if c := r.s.campaign; c != nil {
 		j.Since = c.Since
@@ -336,10 +342,10 @@ func (r *run) learn(ctx context.Context, why string, asked bool) (*Lesson, error
 		},
 	}
 	lessons, err := r.t.maker.Make(ctx, j)
-	if err != nil {
-		return nil, err
+	if err == nil && len(lessons) == 0 {
+		err = errors.New("the training gave no model")
 	}
-	return lessons[0], nil
+	return lessons, err
 }
 
 // tell sends a step of the run everywhere; what gives its Version and Detail.
