@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ func (s *Store) find() error {
 		return all[ref]
 	}
 	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if s.looking && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -67,11 +71,14 @@ func (s *Store) find() error {
 		rel = filepath.ToSlash(rel)
 		if whole, ok := strings.CutSuffix(rel, partial); ok {
 			if strings.HasSuffix(whole, ".jpg") || strings.HasSuffix(whole, ".json") {
-				return os.Remove(path)
+				return s.discard(path)
 			}
 			return nil
 		}
 		info, err := d.Info()
+		if s.looking && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -95,7 +102,7 @@ func (s *Store) find() error {
 				less, k.kind, k.note, k.stored = k.kind, kind, info.Size(), info
 			}
 			if less != "" {
-				return os.Remove(s.note(ref, less))
+				return s.discard(s.note(ref, less))
 			}
 		}
 		return nil
@@ -107,9 +114,9 @@ func (s *Store) find() error {
 		e, _ := parse(ref)
 		switch {
 		case k.kind == "":
-			err = os.Remove(s.picture(ref))
+			err = s.discard(s.picture(ref))
 		case k.picture < 0:
-			err = os.Remove(s.note(ref, k.kind))
+			err = s.discard(s.note(ref, k.kind))
 		default:
 			e.Kind, e.Bytes, e.stored = k.kind, k.picture+k.note, k.stored.ModTime()
 			s.add(&e)
@@ -119,4 +126,12 @@ func (s *Store) find() error {
 		}
 	}
 	return nil
+}
+
+// discard removes what is left of something, unless the store is only looked at.
+func (s *Store) discard(path string) error {
+	if s.looking {
+		return nil
+	}
+	return os.Remove(path)
 }

@@ -73,6 +73,7 @@ type Store struct {
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
+	looking bool // another process has it
 
 	// writing holds one lock for some of the names, so that two who write one frame take turns; it comes before mu.
 	writing [16]sync.Mutex
@@ -102,6 +103,15 @@ func Open(cfg Config, dir string, log *slog.Logger, reg prometheus.Registerer) (
 	s.mu.Lock()
 	s.trim()
 	s.mu.Unlock()
+	return s, nil
+}
+
+// Look opens a store that another process keeps, as it is now, to List and Get. It changes nothing on disk, and what the other removes later is ErrNotKept.
+func Look(dir string) (*Store, error) {
+	s := &Store{dir: dir, looking: true, metrics: newMetrics(nil), entries: map[string]*Entry{}, cameras: map[camera][]*Entry{}}
+	if err := s.find(); err != nil {
+		return nil, fmt.Errorf("look into the evidence store %s: %w", dir, err)
+	}
 	return s, nil
 }
 

@@ -178,15 +178,29 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	files := func() (left []string) {
+		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, _ error) error {
+			if !d.IsDir() {
+				left = append(left, filepath.Base(path))
+			}
+			return nil
+		})
+		return left
+	}
+	// Who only looks sees the same, and mends nothing: the one who writes may be in the middle of it.
+	before := files()
+	looked, err := Look(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "seen", refs(looked.List(Filter{Pipeline: "dock"})), []string{"a 1 labelled"})
+	equal(t, "untouched", files(), before)
+	if none, err := Look(filepath.Join(dir, "none")); err != nil || len(none.List(Filter{})) != 0 {
+		t.Errorf("no folder: %v", err)
+	}
 	s = open(t, dir, nil)
 	equal(t, "kept", refs(s.List(Filter{Pipeline: "dock"})), []string{"a 1 labelled"})
-	var left []string
-	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, _ error) error {
-		if !d.IsDir() {
-			left = append(left, filepath.Base(path))
-		}
-		return nil
-	})
+	left := files()
 	equal(t, "files", left, []string{"README", "1.jpg", "1.labelled.json"})
 }
 
