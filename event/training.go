@@ -29,3 +29,23 @@ const (
 	TrainingFinished = "finished" // a model was made and registered
 	TrainingFailed   = "failed"
 )
+
+// Marks says how far a pipeline's data was stored at one moment, by topic and partition: [First, Next) of each. What came later is not part of it, so that what was made of it can be made again.
+type Marks struct {
+	Rows []Span `json:"rows,omitempty"`
+	// Frames are of a pipeline of frames.
+	Frames []Span `json:"frames,omitempty"`
+	Labels []Span `json:"labels,omitempty"`
+	// Scores are those that labels speak of which name no asset and time of their own; none where there is no such label.
+	Scores []Span `json:"scores,omitempty"`
+}
+
+// Holds reports whether a position is among spans.
+func Holds(spans []Span, p Position) bool {
+	for i := range spans {
+		if s := &spans[i]; s.Topic == p.Topic && s.Partition == p.Partition {
+			return p.Offset >= s.First && p.Offset < s.Next
+		}
+	}
+	return false
+}

@@ -31,12 +31,17 @@ func (s *Store) Count(ctx context.Context, pipeline string) (n uint64, err error
 //
 // query is the same question in plain SQL, to be asked again.
 func (s *Store) Readings(ctx context.Context, pipeline string, signals, assets []string, from, until int64, f func(asset string, rows []event.Row) error) (query string, err error) {
+	return s.readings(ctx, pipeline, signals, readingsWhere(pipeline, assets, from, until), f)
+}
+
+// readings is Readings of what a condition takes.
+func (s *Store) readings(ctx context.Context, pipeline string, signals []string, where string, f func(asset string, rows []event.Row) error) (query string, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("read the readings of %s: %w", pipeline, explain(err))
 		}
 	}()
-	query, err = s.readingsQuery(ctx, pipeline, signals, assets, from, until)
+	query, err = s.readingsQuery(ctx, signals, where)
 	if err != nil {
 		return "", err
 	}
@@ -90,11 +95,10 @@ func (s *Store) Readings(ctx context.Context, pipeline string, signals, assets [
 }
 
 // readingsQuery lets the server pick the signals, so that the driver decodes plain numbers: decoding an array goes through reflection.
-func (s *Store) readingsQuery(ctx context.Context, pipeline string, signals, assets []string, from, until int64) (string, error) {
+func (s *Store) readingsQuery(ctx context.Context, signals []string, where string) (string, error) {
 	if len(signals) == 0 {
 		return "", fmt.Errorf("no signals are asked for")
 	}
-	where := readingsWhere(pipeline, assets, from, until)
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
 	var layouts []string
 	err := s.scan(ctx, "SELECT DISTINCT toString(signals) AS names FROM readings WHERE "+where+" ORDER BY names", func(rows driver.Rows) error {
@@ -133,9 +137,13 @@ func readingsWhere(pipeline string, assets []string, from, until int64) string {
 
 // Spans returns the offsets between which the readings are that Readings would give now, by topic and partition.
 func (s *Store) Spans(ctx context.Context, pipeline string, assets []string, from, until int64) ([]event.Span, error) {
+	return s.spans(ctx, pipeline, readingsWhere(pipeline, assets, from, until))
+}
+
+func (s *Store) spans(ctx context.Context, pipeline, where string) ([]event.Span, error) {
 	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000}))
 	var all []event.Span
-	err := s.scan(ctx, "SELECT toString(_topic) AS topic, _partition, min(_offset), max(_offset) + 1 FROM readings WHERE "+readingsWhere(pipeline, assets, from, until)+
+	err := s.scan(ctx, "SELECT toString(_topic) AS topic, _partition, min(_offset), max(_offset) + 1 FROM readings WHERE "+where+
 		" GROUP BY topic, _partition ORDER BY topic, _partition", func(rows driver.Rows) error {
 		var p event.Span
 		err := rows.Scan(&p.Topic, &p.Partition, &p.First, &p.Next)
