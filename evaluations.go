@@ -131,7 +131,7 @@ func (e *examiner) table(ctx context.Context, c evaluate.Config, only []string, 
 	if store == nil || kept == nil {
 		return nil, errors.New("the appliance is still starting: try again in a moment")
 	}
-	data, err := trainer.Examination(ctx, &lessons{store, kept}, p, e.memory)
+	data, err := trainer.Examination(ctx, &lessons{Store: store, kept: kept}, p, e.memory)
 	if err != nil {
 		return nil, err
 	}

@@ -236,6 +236,8 @@ func TestTheLineRuns(t *testing.T) {
 
 	p.savedQueries(t)
 	p.evaluates(t)
+	p.rebuilds(t, "compressors")
+	p.rebuilds(t, "machine-temperature")
 
 	bad := "{\"asset\":\"compressor-001\",\"time\":\"yesterday\",\"s_2\":1}"
 	a, err := readAddresses(data)

@@ -21,6 +21,7 @@ type modelCommand struct {
 	Push     modelPush     `cmd:"" help:"Bring a model: an ONNX file, with a YAML or MLflow's folder that says what its inputs and outputs are."`
 	Pull     modelPull     `cmd:"" help:"Fetch a model's file."`
 	Compare  modelCompare  `cmd:"" help:"Put two models side by side."`
+	Rebuild  modelRebuild  `cmd:"" help:"Train a model again by its lineage, and tell whether it comes out the same to the byte."`
 	Promote  modelPromote  `cmd:"" help:"Point an alias at a version; champion is the one whose scores count."`
 	Clear    modelClear    `cmd:"" help:"End a canary or a shadow: let the alias point at nothing."`
 	Rollback modelRollback `cmd:"" help:"Point an alias at the version it had before."`

@@ -22,6 +22,7 @@ import (
 type lessons struct {
 	*clickhouse.Store
 	kept *evidence.Store
+	past *event.Marks // how far all is stored that is read; nil: as far as it is
 }
 
 // labelled is a kept frame with what labels say of it.
@@ -74,6 +75,7 @@ func (l *lessons) LabelledFrames(ctx context.Context, pipeline string, f func(tr
 	if err != nil {
 		return "", err
 	}
+	n := 0
 	for i := range all {
 		e := &all[i]
 		jpeg, note, err := l.kept.Get(ctx, e.Ref)
@@ -90,11 +92,15 @@ func (l *lessons) LabelledFrames(ctx context.Context, pipeline string, f func(tr
 		if json.Unmarshal(note, &said) == nil {
 			frame.Position, _ = event.ParsePosition(said.Position) // of what it does not know where it was, the lineage says nothing
 		}
+		if l.past != nil && frame.Topic != "" && !event.Holds(l.past.Frames, frame.Position) {
+			continue
+		}
+		n++
 		if err := f(frame); err != nil {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("SELECT * FROM truth_labels WHERE pipeline = '%s', for %d frames of the evidence store", pipeline, len(all)), nil
+	return fmt.Sprintf("SELECT * FROM truth_labels WHERE pipeline = '%s', for %d frames of the evidence store", pipeline, n), nil
 }
 
 // CountLabelledFrames is of trainer.Frames.

@@ -132,4 +132,11 @@ func TestFramesTrainAModel(t *testing.T) {
 	if code == exitOK || !strings.Contains(talk, "is named twice") {
 		t.Errorf("the champion beside itself: exit code %d: %s %s", code, out, talk)
 	}
+	// Made again although frames came, and one of those that it learned from is told to be something else.
+	labels[3].Value = []byte(strings.Replace(string(labels[3].Value), "clear", "person", 1))
+	if err := client.ProduceSync(ctx, &kgo.Record{Topic: "andon.labels", Key: []byte("dock"), Value: labels[3].Value}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "the label", func() bool { return p.number(t, "SELECT count() FROM andon.labels") > 120 })
+	p.rebuilds(t, "gate")
 }

@@ -19,7 +19,6 @@ import (
 	"andon/ingest"
 	"andon/model"
 	"andon/sinks/clickhouse"
-	"andon/sinks/clickhouse/engine"
 )
 
 // rescoring gives windows of the past new scores: a line of its own beside the live one, from the same log through the same code, into replay_scores.
@@ -92,7 +91,7 @@ func (c *replayCommand) rescore(t *talk) error {
 	if err := lowerPriority(c.Nice); err != nil {
 		r.log.Warn("the replay runs at the priority of the live line", "error", err)
 	}
-	if r.models, err = r.openModels(t.ctx); err != nil {
+	if r.models, err = openModelsBeside(t.ctx, cfg); err != nil {
 		return err
 	}
 	finished, err := r.define(t.ctx, c, from, to)
@@ -116,28 +115,12 @@ func (c *replayCommand) rescore(t *talk) error {
 	return nil
 }
 
-// connect finds brokers and ClickHouse: those of the configuration, and where it names none, those of the appliance that runs on the data folder.
+// connect finds brokers and ClickHouse, and opens both.
 func (r *rescoring) connect(ctx context.Context) error {
 	cfg := r.cfg
-	var at func() engine.Endpoint
-	if cfg.embeddedBroker() || cfg.embeddedClickHouse() {
-		a, err := readAddresses(cfg.Data)
-		if err != nil {
-			return environment(err)
-		}
-		if cfg.embeddedClickHouse() {
-			if a.Credentials == "" {
-				return usage(errors.New("the appliance uses a ClickHouse server of its own: name it with --clickhouse, or give its configuration with --config"))
-			}
-			place, err := engine.ReadCredentials(a.Credentials)
-			if err != nil {
-				return environment(err)
-			}
-			at = func() engine.Endpoint { return place }
-		}
-		if cfg.embeddedBroker() {
-			cfg.Kafka.Brokers = []string{a.Kafka}
-		}
+	at, err := cfg.beside()
+	if err != nil {
+		return err
 	}
 	k := &cfg.Kafka
 	k.InstanceID = "" // that is the live member's
@@ -151,7 +134,6 @@ func (r *rescoring) connect(ctx context.Context) error {
 	if err := ingest.EnsureTopics(ctx, *k, nil, slog.New(slog.DiscardHandler)); err != nil { // one clear error where there is no broker
 		return environment(err)
 	}
-	var err error
 	if r.brokers, err = ingest.NewInspector(*k, r.log); err != nil {
 		return usage(err)
 	}
@@ -238,17 +220,6 @@ func (r *rescoring) define(ctx context.Context, c *replayCommand, from, to bound
 			topic, strings.Join(cut, ", "))
 	}
 	return false, nil
-}
-
-// openModels opens the registry to look: the appliance's folder, or the bucket where there is one.
-func (r *rescoring) openModels(ctx context.Context) (*model.Registry, error) {
-	if r.cfg.Models.S3.Endpoint == "" {
-		if _, err := os.Stat(r.cfg.modelsDir()); err != nil { // to open it would make it
-			return nil, environment(fmt.Errorf("%w: name the data folder of the models with --data", err))
-		}
-	}
-	models, err := openModels(ctx, r.cfg)
-	return models, environment(err)
 }
 
 // version finds a model by its version, the first digits of one, or an alias.

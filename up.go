@@ -236,11 +236,12 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	exams.kept.Store(frames)
 
-	teacher := newTeacher(cfg, &lessons{store, frames}, models, func(t event.Training) { // what learns
+	teacher := newTeacher(cfg, &lessons{Store: store, kept: frames}, models, func(t event.Training) { // what learns
 		screen.Training(t)
 		status.training(t)
 		tellTraining(tell, t)
 	}, room("trainer"), metrics)
+	teacher.Meter(meters(devices))
 	loop.open(loopMeans{teacher, store, publisher, cfg.Topics.Trainings, loopLead(bus, publisher, cfg, intakeAt, room("loop"))})
 	leadLoop(teacher, store, models, desk, metrics, loop.leads.Load, func(d event.Decision) { // what gets it to the fleet, or not
 		loop.tell(d)

@@ -69,6 +69,22 @@ type Lineage struct {
 	// Seconds is how long making it took, CPUSeconds what the process spent meanwhile, all its threads together.
 	Seconds    float64 `json:"seconds,omitempty"`
 	CPUSeconds float64 `json:"cpu_seconds,omitempty"`
+	// GPUSeconds is how long kernels ran meanwhile on the machine's NVIDIA devices, Joules what was drawn, by the meters that Energy names, whatever else ran there; absent where nothing measures.
+	GPUSeconds float64 `json:"gpu_seconds,omitempty"`
+	Joules     float64 `json:"joules,omitempty"`
+	Energy     string  `json:"energy,omitempty"`
+	// Worker is the process that made it, Machine its processor, Runtime its version of ONNX Runtime: numbers are the same to the bit where these are the same.
+	Worker  string `json:"worker,omitempty"`
+	Machine string `json:"machine,omitempty"`
+	Runtime string `json:"runtime,omitempty"`
+	// What else determines it. Marks are how far the data was stored that it was made of, Section what the pipeline's section says of models (YAML, with the settings of this one), Memory the bound on its
+	// windows in bytes, Champion the live version then, and Since the event time from which on things were different, Unix nanoseconds. Start is the SHA-256 of the champion's file where it began with its parameters.
+	Marks    *event.Marks `json:"marks,omitempty"`
+	Section  string       `json:"section,omitempty"`
+	Memory   int64        `json:"memory,omitempty"`
+	Champion string       `json:"champion,omitempty"`
+	Since    int64        `json:"since,omitempty"`
+	Start    string       `json:"start,omitempty"`
 	// Offsets are the positions in the log between which the training rows were, by topic and partition.
 	Offsets []event.Span `json:"offsets,omitempty"`
 	// Source is the SHA-256 of the file that was pushed, where the model was rewritten from it.

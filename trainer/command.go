@@ -22,13 +22,15 @@ const Command = "command"
 const maxFolders = 50
 
 // command has a program train, and seals what it made.
-func (l *Local) command(ctx context.Context, p *Pipeline, j Job) (*Lesson, error) {
+func (l *Local) command(ctx context.Context, p *Pipeline, j Job, o order) (*Lesson, error) {
 	if l.Dir == "" {
 		return nil, fmt.Errorf("train %s: there is no folder for trainings by a command: set trainer.dir", p.Name)
 	}
-	began, spent := time.Now(), cpuTime()
-	o := order{again: j.Champion != "", since: j.Since}
-	d, err := collect(ctx, l.Source, p, l.Memory, o)
+	src, err := o.begin(ctx, l.Source, p, l.Memory)
+	if err != nil {
+		return nil, err
+	}
+	d, err := collect(ctx, src, p, l.Memory, o)
 	if err != nil {
 		return nil, err
 	}
@@ -47,12 +49,9 @@ func (l *Local) command(ctx context.Context, p *Pipeline, j Job) (*Lesson, error
 	s := &p.Spec
 	m := exec.Manifest{Run: j.ID, Pipeline: p.Name, Task: s.Task, Unit: s.Unit, Recipe: d.recipe, Cap: s.Cap, Horizon: s.Horizon, Seed: s.Seed, Digest: d.digest}
 	epochs := exec.Progress{}
-	var tell func(exec.Progress)
-	if j.Watch.Epoch != nil {
-		tell = func(g exec.Progress) {
-			epochs = g
-			j.Watch.Epoch(fit.Progress(g))
-		}
+	tell := func(g exec.Progress) {
+		epochs = g
+		j.Watch.epoch(&o)(fit.Progress(g))
 	}
 	made, err := exec.Train(ctx, *s.Command, l.Limits, dir, m, d.rows(&d.train, d.trainOf), d.rows(&d.val, d.valOf), tell)
 	if err != nil {
@@ -80,7 +79,7 @@ func (l *Local) command(ctx context.Context, p *Pipeline, j Job) (*Lesson, error
 		network = Command + " " + filepath.Base(s.Command.Run[0])
 	}
 	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Recipe: d.recipe, Unit: s.Unit, Network: network, Metrics: metrics,
-		Lineage: model.Lineage{Run: j.ID, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed, Offsets: d.spans, Code: code(), Trained: time.Now().UTC()}}
+		Lineage: model.Lineage{Run: j.ID, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed, Offsets: d.spans}}
 	if s.Task == model.RemainingLife {
 		meta.Horizon = s.Horizon
 	}
@@ -88,8 +87,8 @@ func (l *Local) command(ctx context.Context, p *Pipeline, j Job) (*Lesson, error
 	if err != nil {
 		return nil, err
 	}
-	meta.Lineage.Seconds, meta.Lineage.CPUSeconds = time.Since(began).Seconds(), (cpuTime() - spent + made.CPU).Seconds()
-	sealed, err := model.Seal(file, meta)
+	o.clock.more += made.CPU
+	sealed, err := o.seal(p, s, file, meta)
 	if err != nil {
 		return nil, err
 	}

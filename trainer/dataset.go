@@ -70,6 +70,15 @@ type order struct {
 	since int64
 	// scale is that of the channels, of a model whose parameters are the start; nil learns it.
 	scale []model.Scale
+
+	// What follows is for the lineage: the live version, the SHA-256 of its file where its parameters are the start, how far the data is stored (nil: as far as it is now), the bound on windows, and who makes it.
+	champion, start string
+	marks           *event.Marks
+	memory          event.Bytes
+	worker          string
+	clock           *stopwatch
+	// as is of a model that is made again: what was of its moment.
+	as *model.Lineage
 }
 
 // collect reads what a pipeline has stored and makes windows and targets of it. The same rows, labels and order give the same data set to the bit.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime/debug"
-	"syscall"
-	"time"
 
 	"andon/event"
 	"andon/model"
@@ -22,11 +19,25 @@ type Lesson struct {
 	Summary string
 }
 
-// Watcher is told how a lesson goes; either field may be nil.
+// Watcher is told how a lesson goes; each field may be nil.
 type Watcher struct {
 	// Ready is called once, when the data is there; an error ends the lesson with it.
 	Ready func(d Data) error
 	Epoch func(p fit.Progress)
+	// Took is told what the lesson has taken, before each call of Epoch, and now and then where a worker tells.
+	Took func(u Usage)
+}
+
+// epoch is Epoch with what the lesson took before it.
+func (w *Watcher) epoch(o *order) func(fit.Progress) {
+	return func(p fit.Progress) {
+		if w.Took != nil {
+			w.Took(o.took())
+		}
+		if w.Epoch != nil {
+			w.Epoch(p)
+		}
+	}
 }
 
 // Data says what a lesson learns from.
@@ -53,17 +64,20 @@ func study(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run
 
 // studies makes the models that a pipeline's section asks for, of one data set, the best on its validation part first. champion may be nil.
 func studies(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, champion *model.Model, w Watcher) ([]*Lesson, error) {
+	src, err := o.begin(ctx, src, p, memory)
+	if err != nil {
+		return nil, err
+	}
 	if pictured(p.Spec.Task) {
-		lesson, err := studyPictures(ctx, src, p, memory, run, w)
+		lesson, err := studyPictures(ctx, src, p, memory, run, o, w)
 		if err != nil {
 			return nil, err
 		}
 		return []*Lesson{lesson}, nil
 	}
-	began, spent := time.Now(), cpuTime()
 	warm, cold := warmth(&p.Spec, champion)
 	if warm != nil {
-		o.scale = champion.Recipe.Scale
+		o.scale, o.start = champion.Recipe.Scale, digest(champion.ONNX)
 	}
 	d, err := collect(ctx, src, p, memory, o)
 	if err != nil {
@@ -74,13 +88,13 @@ func studies(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, r
 			return nil, err
 		}
 	}
-	found, told, err := search(ctx, &p.Spec, d, warm, w.Epoch)
+	found, told, err := search(ctx, &p.Spec, d, warm, w.epoch(&o))
 	if err != nil {
 		return nil, err
 	}
 	var lessons []*Lesson
 	for _, t := range found {
-		l, err := t.lesson(p, d, run, o, began, spent)
+		l, err := t.lesson(p, d, run, o)
 		if err != nil {
 			return nil, err
 		}
@@ -157,12 +171,11 @@ func (s *Spec) shape() string {
 }
 
 // lesson calibrates a trained network and seals it.
-func (t *trial) lesson(p *Pipeline, d *dataset, run string, o order, began time.Time, spent time.Duration) (*Lesson, error) {
+func (t *trial) lesson(p *Pipeline, d *dataset, run string, o order) (*Lesson, error) {
 	s := &t.spec
 	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Recipe: d.recipe, Unit: s.Unit, Network: s.shape(),
 		Metrics: map[string]float64{"epoch": float64(t.Epoch), "epochs": float64(t.Epochs), "validation_loss": t.ValLoss},
-		Lineage: model.Lineage{Run: run, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed,
-			Offsets: d.spans, Code: code(), Trained: time.Now().UTC()}}
+		Lineage: model.Lineage{Run: run, Query: d.query, Digest: d.digest, Windows: d.train.Len() + d.val.Len(), Assets: d.assets, Seed: s.Seed, Offsets: d.spans}}
 	file, summary, err := t.finish(d, &meta)
 	if err != nil {
 		return nil, err
@@ -173,8 +186,7 @@ func (t *trial) lesson(p *Pipeline, d *dataset, run string, o order, began time.
 	if file, err = refer(p, d, o.again, file); err != nil {
 		return nil, err
 	}
-	meta.Lineage.Seconds, meta.Lineage.CPUSeconds = time.Since(began).Seconds(), (cpuTime() - spent).Seconds()
-	m, err := model.Seal(file, meta)
+	m, err := o.seal(p, s, file, meta)
 	if err != nil {
 		return nil, err
 	}
@@ -285,27 +297,4 @@ func finishAnomaly(d *dataset, trained *fit.Trained, before, said []float32, met
 	meta.Metrics["validation_gain"], meta.Metrics["half_risk_value"] = gain, s.Half
 	return trained.Anomaly(s), fmt.Sprintf("forecast error %.3g of the signal's deviation, %.0f %% less variance than the last value's; risk 0.5 at %.1f sd",
 		math.Sqrt(trained.ValLoss), 100*gain, s.Half)
-}
-
-// cpuTime returns what the process has spent on all its threads; 0 where the system does not tell.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// code names the program's version, as far as the build knows it.
-func code() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"andon/event"
 	"andon/model"
@@ -15,8 +14,7 @@ import (
 const leastSteps = 16
 
 // studyPictures is study for a task of pictures.
-func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, w Watcher) (*Lesson, error) {
-	began, spent := time.Now(), cpuTime()
+func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, w Watcher) (*Lesson, error) {
 	s := &p.Spec
 	g, err := collectFrames(ctx, src, p, memory, false)
 	if err != nil {
@@ -35,9 +33,9 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	times := max(1, leastSteps*c.Batch/max(len(parts.train), 1))
 	c.Epochs, c.Patience = c.Epochs*times, c.Patience*times
 	tell := func(q fit.Progress) {
-		if w.Epoch != nil && q.Epoch%times == 0 {
+		if q.Epoch%times == 0 {
 			q.Epoch, q.Epochs = q.Epoch/times, q.Epochs/times
-			w.Epoch(q)
+			w.epoch(&o)(q)
 		}
 	}
 	d := drawn{g: g, spec: s, parts: parts}
@@ -53,8 +51,7 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	meta := model.Meta{Pipeline: p.Name, Task: s.Task, Picture: &picture, Unit: s.Unit, Network: fmt.Sprintf("%s %s", s.Network, dashed(s.Picture.Stages)),
 		Metrics: map[string]float64{"epoch": float64(d.outcome.Epoch / times), "epochs": float64(d.outcome.Epochs / times), "steps": float64(d.outcome.Steps), "validation_loss": d.outcome.ValLoss,
 			"training_frames": float64(len(parts.train)), "validation_frames": float64(len(parts.val))},
-		Lineage: model.Lineage{Run: run, Query: g.query, Digest: g.digest, Windows: len(parts.train) + len(parts.val), Assets: g.cameras, Seed: s.Seed,
-			Offsets: g.spans, Code: code(), Trained: time.Now().UTC()}}
+		Lineage: model.Lineage{Run: run, Query: g.query, Digest: g.digest, Windows: len(parts.train) + len(parts.val), Assets: g.cameras, Seed: s.Seed, Offsets: g.spans}}
 	summary, err := d.measure(&p.Sight, &meta)
 	if err != nil {
 		return nil, err
@@ -62,8 +59,7 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	if d.outcome.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", d.outcome.Fallback)
 	}
-	meta.Lineage.Seconds, meta.Lineage.CPUSeconds = time.Since(began).Seconds(), (cpuTime() - spent).Seconds()
-	m, err := model.Seal(d.file, meta)
+	m, err := o.seal(p, s, d.file, meta)
 	if err != nil {
 		return nil, err
 	}

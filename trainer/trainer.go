@@ -62,6 +62,8 @@ type Pipeline struct {
 	Sight Sight
 	// Refer makes what is kept in each model to tell later whether what it sees has changed; nil keeps none.
 	Refer Refer
+	// Section writes down all of the pipeline that determines a model, with settings in the place of Spec, so that it can be made elsewhere, or again; nil does not.
+	Section func(s *Spec) ([]byte, error)
 }
 
 // fits reports whether a model is one that the pipeline could have made.
@@ -142,6 +144,13 @@ func (t *Trainer) champion(pipeline, version string) (*model.Model, error) {
 		return m, nil
 	}
 	return nil, fmt.Errorf("%s is the champion no more", version)
+}
+
+// Meter has what trainings take measured by m, where they are made in this process. Before Run.
+func (t *Trainer) Meter(m Meters) {
+	if l, ok := t.maker.(*Local); ok {
+		l.Meters = m
+	}
 }
 
 // MakeBy has challengers made by another than Local. Before Run.

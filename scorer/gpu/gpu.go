@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -67,6 +68,24 @@ type Watcher struct {
 	// lastEnergy and lastScores are those of the reading before.
 	lastEnergy, lastScores float64
 	begun                  bool
+	// busy is how long kernels ran on the devices together, as far as readings tell, and readAt when they were last read; mu guards busy.
+	busy   float64
+	readAt time.Time
+}
+
+// Spent returns for how many seconds kernels have run on the devices since Open, all together and as far as the readings tell, and what the devices have drawn since the driver was loaded, in joules, NaN
+// where one does not tell; false where none tells anything. Safe for concurrent use.
+func (w *Watcher) Spent() (seconds, joules float64, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.devices {
+		ok = ok || d.Fault == "" && d.Utilization >= 0
+		if d.Energy < 0 {
+			joules = math.NaN()
+		}
+		joules += d.Energy
+	}
+	return w.busy, joules, ok
 }
 
 // ErrNone means that this machine has no NVIDIA driver, or no device.
@@ -175,6 +194,13 @@ func (w *Watcher) read(n int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
+	for i := range devices {
+		if !w.readAt.IsZero() && devices[i].Utilization > 0 {
+			w.busy += devices[i].Utilization * now.Sub(w.readAt).Seconds()
+		}
+	}
+	w.readAt = now
 	for _, old := range w.devices[min(n, len(w.devices)):] {
 		w.metrics.forget(&old)
 	}

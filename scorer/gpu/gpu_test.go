@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,13 @@ andon_gpu_power_watts{device="1"} 250.5
 	m.energy = 10 // the driver was loaded anew
 	energyOf("50")
 
+	// The devices were busy for as long as a kernel ran on them; of the second's energy nothing is known.
+	busy, joules, ok := w.Spent()
+	w.readAt = w.readAt.Add(-time.Minute)
+	w.read(2)
+	if more, _, _ := w.Spent(); !ok || !math.IsNaN(joules) || more-busy < 2*0.75*60 {
+		t.Errorf("%v seconds, then %v; %v J, %v", busy, more, joules, ok)
+	}
 	// What a device does not tell is said once and is no series.
 	if n := strings.Count(out.String(), "does not tell all"); n != 1 || !strings.Contains(out.String(), "what=energy") {
 		t.Errorf("%d warnings:\n%s", n, out)
