@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"andon/event"
 )
 
 // maxLabels is the most that one call tells.
@@ -35,8 +37,28 @@ const missedWeight = 5
 type LabelsAsk struct {
 	Label
 	Labels []Label `json:"labels,omitempty"`
-	// Missed says of all of them that the model should have seen them: those without a label are "missed", and all are golden and have a weight of 5 where none is given.
+	// Missed says of all of them that the model should have seen them: those without a label are "missed", and all are golden and have a weight of 5 where none is given. For those with a label of something that was
+	// there, that they were missed is told as a label of its own, behind all of them.
 	Missed bool `json:"missed,omitempty"`
+}
+
+// something tells whether a label says that something was there.
+func something(label string) bool {
+	return label != event.KindMissed && label != event.KindClear && label != event.KindNormal && label != event.KindQuarantine
+}
+
+// marks are the labels that say of others that what they speak of was missed.
+func (a *LabelsAsk) marks(list []Label) (out []Label) {
+	if !a.Missed {
+		return nil
+	}
+	for _, l := range list {
+		if something(l.Label) {
+			l.Label, l.Value = event.KindMissed, nil
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // LabelsAnswer says where in the log the labels are, topic/partition@offset, in their order.
@@ -62,14 +84,14 @@ func (a *LabelsAsk) all() ([]Label, error) {
 		l := &list[i]
 		if a.Missed && !l.Withdrawn {
 			if l.Label == "" {
-				l.Label = "missed"
+				l.Label = event.KindMissed
 			}
 			l.Golden = true
 			if l.Weight == 0 {
 				l.Weight = missedWeight
 			}
 		} else if a.Missed && l.Label == "" {
-			l.Label = "missed"
+			l.Label = event.KindMissed
 		}
 	}
 	return list, nil
@@ -90,7 +112,8 @@ func (c *Console) postLabels(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, codeBadRequest, err.Error())
 		return
 	}
-	at, err := c.deps.Label(r.Context(), list)
+	at, err := c.deps.Label(r.Context(), append(list, ask.marks(list)...))
+	at = at[:min(len(at), len(list))]
 	switch {
 	case errors.Is(err, ErrAsk):
 		fail(w, http.StatusBadRequest, codeBadRequest, err.Error())

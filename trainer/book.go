@@ -83,10 +83,10 @@ func (p *progress) String() string {
 }
 
 // book gathers what two versions' predictions came to, and makes numbers of it. A number is the mean gain of one asset: of a life when it has ended, of other tasks' windows when they cover
-// a stretch as long as a window, so that no two numbers share a row. Numbers come in the order in which outcomes were settled, whenever one looks.
+// a stretch as long as a window, so that no two numbers share a row, and of frames a stretch of a camera's time as long as picture.block, which counts as an asset. Numbers come in the order in which outcomes were settled, whenever one looks.
 type book struct {
 	champion, challenger string
-	life                 bool
+	life, frames         bool
 	span                 int64 // of event time, of a stretch
 	since                int64
 	halves               map[windowOf]half
@@ -115,8 +115,12 @@ type episode struct {
 const maxHalves = 500_000
 
 func newBook(c *campaign, p *Pipeline, since int64) *book {
-	return &book{champion: c.Champion, challenger: c.Challenger, life: p.Spec.Task == model.RemainingLife, span: int64(p.Recipe.Length) * int64(p.Recipe.Grid), since: since,
+	b := &book{champion: c.Champion, challenger: c.Challenger, life: p.Spec.Task == model.RemainingLife, span: int64(p.Recipe.Length) * int64(p.Recipe.Grid), since: since,
 		halves: map[windowOf]half{}, open: map[string]*episode{}, until: map[string]int64{}}
+	if pictured(p.Spec.Task) {
+		b.frames, b.span = true, int64(p.Spec.Picture.Block)
+	}
+	return b
 }
 
 // read takes in what has been settled since the last look.
@@ -144,6 +148,9 @@ func (b *book) read(ctx context.Context, t *Trainer, pipeline string, into *prog
 		return err
 	}
 	into.Assets = len(b.until)
+	if b.frames { // cameras are few; what one shows in another block of its time is another case
+		into.Assets = into.Numbers
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"andon/event"
@@ -56,6 +57,7 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	if err != nil {
 		return nil, err
 	}
+	summary += g.unknownTo(s, parts)
 	if d.outcome.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", d.outcome.Fallback)
 	}
@@ -84,11 +86,25 @@ func (g *gallery) enough(s *Spec, parts division) error {
 	}
 	shown := g.classes(parts.train)
 	for i, name := range s.Picture.Labels {
-		if !shown[i] {
-			return fmt.Errorf("no frame to learn from shows %s: label some, or take it from picture.labels%s", name, why)
+		if !shown[i] && !slices.Contains(s.Picture.Unseen, name) {
+			return fmt.Errorf("no frame to learn from shows %s: label some, name it in picture.unseen until there are, or take it from picture.labels%s", name, why)
 		}
 	}
 	return nil
+}
+
+// unknownTo names what a network cannot know, since no frame to learn from shows it.
+func (g *gallery) unknownTo(s *Spec, parts division) string {
+	shown, none := g.classes(parts.train), []string(nil)
+	for i, name := range s.Picture.Labels {
+		if !shown[i] {
+			none = append(none, name)
+		}
+	}
+	if none == nil {
+		return ""
+	}
+	return fmt.Sprintf("; it knows nothing of %s, which no frame to learn from shows", strings.Join(none, ", "))
 }
 
 // drawn is a gallery on its way to become a model.

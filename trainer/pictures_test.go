@@ -492,6 +492,68 @@ func TestCrops(t *testing.T) {
 	}
 }
 
+// A stretch of a camera's time is one number of a campaign, and counts as an asset.
+func TestBookOfFrames(t *testing.T) {
+	p := pictureLine(model.Classification, "a", "b")
+	p.Spec.Picture.Block = 10 * time.Second
+	c := &campaign{Champion: "old", Challenger: "new"}
+	b, into := newBook(c, p, 0), newProgress(0.05, 0)
+	for i := range int64(100) {
+		for _, camera := range []string{"north", "south"} {
+			for _, version := range []string{"old", "new"} {
+				loss := 0.0
+				if version == "old" && i%2 == 0 {
+					loss = 1
+				}
+				if err := b.take(&event.Outcome{Asset: camera, End: noon + i*5e8, Version: version, Loss: loss}, into); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	none := &Trainer{means: Means{Mature: func(context.Context, string, []string, int64) ([]event.Outcome, int64, error) { return nil, 0, nil }}}
+	if err := b.read(t.Context(), none, "dock", into); err != nil {
+		t.Fatal(err)
+	}
+	if into.Numbers != 2*4 || into.Assets != 2*4 || into.Windows != 2*4*21 || math.Abs(into.Mean-0.5) > 0.05 {
+		t.Errorf("%+v", into)
+	}
+}
+
+// What nobody has seen yet may be missing; the network says that it knows nothing of it.
+func TestUnseen(t *testing.T) {
+	s := DefaultSpec(model.Classification)
+	p := s.Picture
+	p.Labels, p.Unseen = []string{"a", "b", "c"}, []string{"c"}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gallery{}
+	for i := range 100 {
+		g.all = append(g.all, example{camera: "c", captured: noon + int64(i)*1e9, class: i / 3 % 2})
+	}
+	d := g.part(&s)
+	if err := g.enough(&s, d); err != nil || g.unknownTo(&s, d) != "; it knows nothing of c, which no frame to learn from shows" {
+		t.Errorf("%v, %s", err, g.unknownTo(&s, d))
+	}
+	p.Unseen = nil
+	if err := g.enough(&s, d); err == nil || !strings.Contains(err.Error(), "shows c: label some, name it in picture.unseen") {
+		t.Errorf("got %v", err)
+	}
+	for i := range 8 {
+		g.all[i*12].class = 2
+	}
+	if d = g.part(&s); g.enough(&s, d) != nil || g.unknownTo(&s, d) != "" {
+		t.Errorf("%v, %s", g.enough(&s, d), g.unknownTo(&s, d))
+	}
+	for text, fault := range map[string]string{"d": "picture.unseen[0]: d is not one of picture.labels", "b,c": "picture.unseen: [b c] is not fewer"} {
+		p.Unseen = strings.Split(text, ",")
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // Memory bounds what is taken, evenly; what is excluded or torn is left out.
 func TestCollectFrames(t *testing.T) {
 	frames := shootFilm(t, "dock-1", 60, noon, 5)

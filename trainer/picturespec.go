@@ -18,6 +18,8 @@ type PictureSpec struct {
 	// Labels are the classes, by the kinds of labels that name them. Normal is the class of a classification that means nothing to see; labels of the kind clear are of it.
 	Labels []string `yaml:"labels"`
 	Normal string   `yaml:"normal"`
+	// Unseen are those of Labels that a network may be trained without: nobody has a frame of them yet. It then never says them, and learns them in the run after the first labels.
+	Unseen []string `yaml:"unseen"`
 	// Threshold is the least confidence of a box, 0 for the one that does best on the validation part; of a class, what it must reach to be told. Overlap is as in model.Picture.
 	Threshold float32 `yaml:"threshold"`
 	Overlap   float32 `yaml:"overlap"`
@@ -96,6 +98,10 @@ func (s *Spec) pictureFaults(f *faults) {
 		f.check(l != "" && !slices.Contains(p.Labels[:i], l), fmt.Sprintf("picture.labels[%d]", i), l, "a name of its own")
 	}
 	f.check(p.Normal == "" || s.Task == model.Classification && slices.Contains(p.Labels, p.Normal), "picture.normal", p.Normal, "one of a classification's labels")
+	for i, l := range p.Unseen {
+		f.check(slices.Contains(p.Labels, l) && l != p.Normal, fmt.Sprintf("picture.unseen[%d]", i), l, "one of picture.labels, and not the normal one")
+	}
+	f.check(len(p.Labels)-len(p.Unseen) >= least || len(p.Labels) < least, "picture.unseen", p.Unseen, fmt.Sprintf("fewer: %d labels must have frames for the first training", least))
 	f.check(p.Threshold >= 0 && p.Threshold < 1, "picture.threshold", p.Threshold, "0 or more and less than 1")
 	f.check(p.Overlap >= 0 && p.Overlap <= 1, "picture.overlap", p.Overlap, "between 0 and 1")
 	f.check(len(p.Stages) >= 1 && len(p.Stages) <= 6, "picture.stages", p.Stages, "one to six numbers of channels")

@@ -16,6 +16,7 @@ test('a label names its frame to the nanosecond, with class, box and record', ()
     who: 'eva',
     box: [0.1235, 0, 0.5, 1],
   });
+  assert.equal(labelOf('gate', 'dock', shot, 'person', 'eva', undefined, true).missed, true);
   const missed = labelOf('gate', 'dock', shot, 'missed', 'eva');
   assert.equal(missed.box, undefined);
   assert.equal(missed.missed, true);

@@ -110,9 +110,9 @@ export function exact(captured: string): string {
   return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${rest}Z`;
 }
 
-export function labelOf(pipeline: string, camera: string, shot: Sight, label: string, who: string, box?: [number, number, number, number]): Label {
+export function labelOf(pipeline: string, camera: string, shot: Sight, label: string, who: string, box?: [number, number, number, number], missed = false): Label {
   const l: Label = { pipeline, asset: camera, time: exact(shot.captured), label, of: shot.position, who };
-  if (label === 'missed') l.missed = true;
+  if (missed || label === 'missed') l.missed = true;
   if (box) l.box = box.map((v) => Math.round(v * 1e4) / 1e4) as [number, number, number, number];
   return l;
 }

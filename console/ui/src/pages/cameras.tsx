@@ -158,6 +158,7 @@ function One({ pipeline, name }: { pipeline: string; name: string }) {
   const points = useSignal<Point[]>([]);
   const zone = useSignal('');
   const said = useSignal('');
+  const missed = useSignal(false);
   const c = camera.value;
   const held = route.value.query.frame;
   const shots = c?.shots ?? [];
@@ -223,8 +224,8 @@ function One({ pipeline, name }: { pipeline: string; name: string }) {
     const who = localStorage.getItem('andon-who') || 'console';
     said.value = 'Telling…';
     try {
-      await ask('/api/v1/labels', labelOf(pipeline, name, found, label, who, box));
-      said.value = `Told: ${label}${box ? ' in the box' : ''} at ${stamp(Date.parse(found.time), true)}.`;
+      await ask('/api/v1/labels', labelOf(pipeline, name, found, label, who, box, missed.value));
+      said.value = `Told: ${label}${missed.value && label !== 'missed' ? ', missed by the model,' : ''}${box ? ' in the box' : ''} at ${stamp(Date.parse(found.time), true)}.`;
       points.value = [];
     } catch (e) {
       said.value = `Not told: ${(e as Error).message}`;
@@ -316,6 +317,11 @@ function One({ pipeline, name }: { pipeline: string; name: string }) {
               Missed
             </button>
           </div>
+          {(eye.labels ?? []).length > 0 && (
+            <label class="small" title="Learned from at once, five times as heavy as others, and every model to come is examined on it">
+              <input type="checkbox" checked={missed.value} onChange={(e) => (missed.value = e.currentTarget.checked)} /> The model missed it
+            </label>
+          )}
           <p class="muted small" role="status">
             {said.value || 'A label is of this frame, or of the box on it. The frame is kept for training.'}
           </p>
