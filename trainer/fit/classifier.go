@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"andon/model"
 	"andon/model/onnx"
@@ -100,7 +101,8 @@ func (n Classifier) tell(g *graph.Graph, x *graph.Value, params, masks []*graph.
 		w, b := take()
 		return g.Conv(x, w, b, stride, 1)
 	}
-	x = g.Mul(g.Sub(x, g.Scalar(float32(n.Center))), g.Scalar(float32(1/n.Spread)))
+	params = slices.Clone(params)
+	x, params[0] = scaled(g, x, params[0], n.Center, n.Spread)
 	for range n.Stages {
 		x = g.Relu(conv(x, 2))
 		for range n.Blocks {
@@ -114,6 +116,11 @@ func (n Classifier) tell(g *graph.Graph, x *graph.Value, params, masks []*graph.
 	}
 	w, b := take()
 	return g.Gemm(x, w, b, false, true), embedding
+}
+
+// scaled gives pixels of mean 0, and weights w for them that divide by their spread: there are fewer weights than pixels.
+func scaled(g *graph.Graph, x, w *graph.Value, center, spread float64) (pixels, weights *graph.Value) {
+	return g.Sub(x, g.Scalar(float32(center))), g.Mul(w, g.Scalar(float32(1/spread)))
 }
 
 // loss is the cross-entropy.

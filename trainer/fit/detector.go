@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"andon/model"
 	"andon/model/onnx"
@@ -123,7 +124,8 @@ func (n Detector) tell(g *graph.Graph, x *graph.Value, params, masks []*graph.Va
 		params = params[2:]
 		return g.Conv(x, w, b, stride, pad)
 	}
-	x = g.Mul(g.Sub(x, g.Scalar(float32(n.Center))), g.Scalar(float32(1/n.Spread)))
+	params = slices.Clone(params)
+	x, params[0] = scaled(g, x, params[0], n.Center, n.Spread)
 	for range n.Stages {
 		x = g.Relu(conv(x, 2, 1))
 	}

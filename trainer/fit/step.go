@@ -15,6 +15,7 @@ import (
 type stepper struct {
 	net     network
 	dropout float64
+	held    held
 	adam    graph.Adam
 	shards  []*shard
 	update  *ort.Session
@@ -35,14 +36,19 @@ type shard struct {
 }
 
 func newStepper(net network, c Config, start []float32) (*stepper, error) {
-	s := &stepper{net: net, dropout: c.Dropout, adam: graph.DefaultAdam()}
-	s.adam.Decay, s.adam.Clip = c.Decay, c.Clip
+	s := &stepper{net: net, dropout: c.Dropout, held: held{shapes: net.shapes(), turned: c.Provider == "" || c.Provider == ort.CPU}, adam: stepAdam(c)}
 	if err := s.open(c); err != nil {
 		s.close()
 		return nil, err
 	}
-	copy(s.params(), start)
+	s.held.hold(s.params(), start)
 	return s, nil
+}
+
+func stepAdam(c Config) graph.Adam {
+	adam := graph.DefaultAdam()
+	adam.Decay, adam.Clip = c.Decay, c.Clip
+	return adam
 }
 
 func (s *stepper) open(c Config) error {
@@ -134,14 +140,17 @@ func maskName(layer int) string { return "mask" + strconv.Itoa(layer) }
 // gradientGraph gives the weighted sum of the rows' losses and its gradient by the flat parameters.
 func (s *stepper) gradientGraph(rows int) []byte {
 	g := graph.New()
+	if s.held.turned {
+		g.Rows()
+	}
 	x, y, w := g.Input("x", append([]int{rows}, s.net.row()...)...), g.Input("y", rows, s.net.answers()), g.Input("w", rows, 1)
-	params := g.Split(g.Input("p", sizeOf(s.net)), s.net.shapes())
+	held, params := s.held.split(g, g.Input("p", sizeOf(s.net)))
 	var masks []*graph.Value
 	for i, units := range s.masks() {
 		masks = append(masks, g.Input(maskName(i), rows, units))
 	}
 	loss := s.net.loss(g, s.net.predict(g, x, params, masks), y, w)
-	return g.Model("gradient", graph.Output{Name: "loss", Value: loss}, graph.Output{Name: "change", Value: g.Join(g.Gradients(loss, params...)...)})
+	return g.Model("gradient", graph.Output{Name: "loss", Value: loss}, graph.Output{Name: "change", Value: g.Join(g.Gradients(loss, held...)...)})
 }
 
 // updateGraph adds the shards' gradients in their order and takes Adam's step.
@@ -156,7 +165,7 @@ func (s *stepper) updateGraph(shards int) []byte {
 	return g.Model("update", graph.Output{Name: "p2", Value: p2}, graph.Output{Name: "m2", Value: m2}, graph.Output{Name: "v2", Value: v2})
 }
 
-// params returns the parameters of now; the slice is good until the next step.
+// params returns the parameters of now, as they are held; the slice is good until the next step.
 func (s *stepper) params() []float32 { return s.state[s.steps%2][0].Data() }
 
 // step learns from the rows of set, at most a batch, and returns the sum of their losses before the step; weights are taken in proportion to their mean.

@@ -87,6 +87,7 @@ func run(ctx context.Context, net network, c Config, train, val lessons, progres
 	}
 	perEpoch := (train.Len() + c.Batch - 1) / c.Batch
 	mean := average{weight: c.Average, params: slices.Clone(step.params())}
+	params := make([]float32, len(start))
 	best := &Outcome{ValLoss: math.Inf(1), Fallback: step.fallback}
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		train.order(order, rng)
@@ -103,7 +104,8 @@ func run(ctx context.Context, net network, c Config, train, val lessons, progres
 			mean.add(step.params())
 		}
 		seconds := time.Since(began).Seconds()
-		said, err := eval.predict(mean.params, val)
+		step.held.release(params, mean.params)
+		said, err := eval.predict(params, val)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +120,7 @@ func run(ctx context.Context, net network, c Config, train, val lessons, progres
 		best.Epochs, best.Steps = epoch, step.steps
 		if p.ValLoss < best.ValLoss {
 			best.Epoch, best.ValLoss = epoch, p.ValLoss
-			best.Params = slices.Clone(mean.params)
+			best.Params = slices.Clone(params)
 		} else if epoch-best.Epoch >= c.Patience {
 			break
 		}

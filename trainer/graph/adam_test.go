@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -46,6 +47,13 @@ func TestStepsEqualPyTorch(t *testing.T) {
 // The same of a convolutional classifier with class weights (testdata/torch_cnn.py).
 func TestConvolutionStepsEqualPyTorch(t *testing.T) {
 	orttest.Open(t)
+	for _, rows := range []bool{false, true} {
+		t.Run(fmt.Sprintf("rows=%v", rows), func(t *testing.T) { convolutionSteps(t, rows) })
+	}
+}
+
+func convolutionSteps(t *testing.T, rows bool) {
+	t.Helper()
 	var want struct {
 		Steps, Batch, Channels, Side, Classes int
 		Rate, Decay, Clip                     float64
@@ -63,6 +71,9 @@ func TestConvolutionStepsEqualPyTorch(t *testing.T) {
 	adam.Decay, adam.Clip = want.Decay, want.Clip
 	total := len(want.Params)
 	g := New()
+	if rows {
+		g.Rows()
+	}
 	x, y, weight := g.Input("x", want.Batch, want.Channels, want.Side, want.Side), g.Input("y", want.Batch, want.Classes), g.Input("weight", want.Batch, 1)
 	p, m, v, scalars := g.Input("p", total), g.Input("m", total), g.Input("v", total), g.Input("scalars", StepScalars)
 	w := g.Split(p, want.Shapes)

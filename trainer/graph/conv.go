@@ -18,6 +18,10 @@ func (g *Graph) Conv(x, w, b *Value, stride, pad int) *Value {
 	if x.shape[2]+2*pad < k || x.shape[3]+2*pad < k {
 		fault("a convolution of %v by windows of %d over pad %d", x.shape, k, pad)
 	}
+	if g.rows && byRows(x, k, stride, pad) {
+		y := g.convRows(g.Transpose(x, 0, 2, 3, 1), w, b, stride, pad)
+		return g.Transpose(g.Reshape(y, x.shape[0], high, wide, w.shape[0]), 0, 3, 1, 2)
+	}
 	n := &node{op: "Conv", in: []*Value{x, w}, attrs: convAttrs(k, stride, pad), args: args{stride: stride, pad: pad}}
 	if b != nil {
 		n.in = append(n.in, b)

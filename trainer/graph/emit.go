@@ -22,7 +22,7 @@ func (g *Graph) Model(name string, outputs ...Output) []byte {
 	}
 	for id := len(g.values) - 1; id >= 0; id-- {
 		if needed[id] {
-			for _, x := range g.values[id].node.in {
+			for _, x := range g.values[id].node.reads() {
 				needed[x.id] = true
 			}
 		}
@@ -49,6 +49,14 @@ func (g *Graph) Model(name string, outputs ...Output) []byte {
 	return w.Model()
 }
 
+// reads returns the values that the node as it is written reads.
+func (n *node) reads() []*Value {
+	if n.by != nil {
+		return []*Value{n.by}
+	}
+	return n.in
+}
+
 func (n *node) emit(w *onnx.Graph, names []string, needed []bool, ints func([]int) string) {
 	switch n.op {
 	case kindInput:
@@ -56,6 +64,10 @@ func (n *node) emit(w *onnx.Graph, names []string, needed []bool, ints func([]in
 		return
 	case kindConst:
 		names[n.out[0].id] = w.Floats(w.Name(), n.out[0].shape, n.data)
+		return
+	}
+	if n.by != nil {
+		names[n.out[0].id] = names[n.by.id]
 		return
 	}
 	var in, out []string

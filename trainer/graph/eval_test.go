@@ -60,6 +60,8 @@ func (e *evaluator) value(v *Value) []float64 {
 		out = matmulRef(n, v.shape, in)
 	case "Conv":
 		out = convRef(n, v.shape, in)
+	case "ConvRows":
+		out = convRowsRef(n, v.shape, in)
 	case "LogSoftmax":
 		out = logSoftmaxRef(v.shape, in[0])
 	case "GRU":
@@ -203,6 +205,26 @@ func convRef(n *node, shape []int, in [][]float64) []float64 {
 			row, col := index[2]*n.args.stride+tap[1]-n.args.pad, index[3]*n.args.stride+tap[2]-n.args.pad
 			if row >= 0 && row < x[2] && col >= 0 && col < x[3] {
 				out[at] += in[0][place(x, []int{index[0], tap[0], row, col})] * in[1][place(w, []int{index[1], tap[0], tap[1], tap[2]})]
+			}
+		})
+		if len(in) == 3 {
+			out[at] += in[2][index[1]]
+		}
+	})
+	return out
+}
+
+// convRowsRef is convRef of pictures that lie as [batch, height, width, channels].
+func convRowsRef(n *node, shape []int, in [][]float64) []float64 {
+	out := make([]float64, size(shape))
+	x, w := n.in[0].shape, n.in[1].shape
+	high, wide := (x[1]+2*n.args.pad-w[2])/n.args.stride+1, (x[2]+2*n.args.pad-w[2])/n.args.stride+1
+	each(shape, func(at int, index []int) {
+		batch, down, right := index[0]/wide/high, index[0]/wide%high, index[0]%wide
+		each(w[1:], func(_ int, tap []int) {
+			row, col := down*n.args.stride+tap[1]-n.args.pad, right*n.args.stride+tap[2]-n.args.pad
+			if row >= 0 && row < x[1] && col >= 0 && col < x[2] {
+				out[at] += in[0][place(x, []int{batch, row, col, tap[0]})] * in[1][place(w, []int{index[1], tap[0], tap[1], tap[2]})]
 			}
 		})
 		if len(in) == 3 {

@@ -8,6 +8,9 @@ func (g *Graph) Gradients(loss *Value, with ...*Value) []*Value {
 	}
 	depends := make([]bool, loss.id+1)
 	for _, v := range with {
+		if _, again := g.moved(v); again != nil {
+			fault("gradient by a %s of %v, which operators may have passed by", v.node.op, v.shape)
+		}
 		if v.id <= loss.id {
 			depends[v.id] = true
 		}

@@ -120,15 +120,26 @@ func TestGradients(t *testing.T) {
 		check(fmt.Sprintf("Conv/%v", s), [][]int{x, w, {s.out}}, false, func(g *Graph, x inputs) *Value { return g.Conv(x[0], x[1], x[2], s.stride, s.pad) })
 		check(fmt.Sprintf("Conv/plain%v", s), [][]int{x, w}, false, func(g *Graph, x inputs) *Value { return g.Conv(x[0], x[1], nil, s.stride, s.pad) })
 	}
+	// The same by rows, of few channels and of many.
+	for _, s := range []struct{ n, in, high, wide, out, k, stride int }{{2, 3, 5, 5, 4, 3, 1}, {2, 3, 6, 6, 4, 3, 2}, {1, 2, 7, 5, 3, 3, 2}, {2, 9, 4, 5, 2, 3, 1}, {2, 8, 5, 6, 3, 3, 2}, {1, 9, 6, 7, 2, 3, 2}, {2, 2, 4, 3, 3, 1, 1}} {
+		x, w := is(s.n, s.in, s.high, s.wide), is(s.out, s.in, s.k, s.k)
+		check(fmt.Sprintf("ConvRows/%v", s), [][]int{x, w, {s.out}}, false, func(g *Graph, x inputs) *Value { g.Rows(); return g.Conv(x[0], x[1], x[2], s.stride, s.k/2) })
+		check(fmt.Sprintf("ConvRows/plain%v", s), [][]int{x, w}, false, func(g *Graph, x inputs) *Value { g.Rows(); return g.Conv(x[0], x[1], nil, s.stride, s.k/2) })
+	}
 	check("GlobalAverage", [][]int{{2, 3, 4, 5}}, false, func(g *Graph, x inputs) *Value { return g.GlobalAverage(x[0]) })
 	check("LogSoftmax", [][]int{{3, 5}}, false, func(g *Graph, x inputs) *Value { return g.LogSoftmax(x[0]) })
 	check("LogSoftmax/3", [][]int{{2, 3, 4}}, false, func(g *Graph, x inputs) *Value { return g.LogSoftmax(x[0]) })
 	check("CrossEntropy", [][]int{{4, 3}, {4, 3}, {4, 1}}, true, func(g *Graph, x inputs) *Value { return g.CrossEntropy(x[0], x[1], x[2]) })
-	check("Conv/net", [][]int{{2, 1, 9, 8}, {3, 1, 3, 3}, {3}, {3, 3, 3, 3}, {3}, {4, 3}, {4}}, false, func(g *Graph, x inputs) *Value {
-		y := g.Relu(g.Conv(x[0], x[1], x[2], 2, 1))
-		y = g.Relu(g.Add(y, g.Conv(y, x[3], x[4], 1, 1)))
-		return g.LogSoftmax(g.Gemm(g.GlobalAverage(y), x[5], x[6], false, true))
-	})
+	for _, rows := range []bool{false, true} {
+		check(fmt.Sprintf("Conv/net/rows=%v", rows), [][]int{{2, 1, 9, 8}, {3, 1, 3, 3}, {3}, {3, 3, 3, 3}, {3}, {4, 3}, {4}}, false, func(g *Graph, x inputs) *Value {
+			if rows {
+				g.Rows()
+			}
+			y := g.Relu(g.Conv(g.Mul(x[0], g.Scalar(0.5)), x[1], x[2], 2, 1))
+			y = g.Relu(g.Add(y, g.Conv(g.Neg(y), x[3], x[4], 1, 1)))
+			return g.LogSoftmax(g.Gemm(g.GlobalAverage(y), x[5], x[6], false, true))
+		})
+	}
 
 	layer := func(n, h int) [][]int { return GRUShapes(n, h) }
 	for _, s := range [][4]int{{1, 1, 1, 1}, {1, 3, 2, 4}, {5, 2, 3, 4}, {7, 1, 1, 3}} {
@@ -222,6 +233,11 @@ func TestFaults(t *testing.T) {
 		w := g.Input("w", 1, 1, 3, 3)
 		y := g.GlobalAverage(g.Conv(g.Input("x", Batch, 1, 4, 4), w, nil, 1, 1))
 		g.Gradients(g.ReduceMean(g.Squeeze(y, 1), []int{0}, false), w)
+	})
+	check("gradient by a Transpose of [3 2], which operators may have passed by", func(g *Graph) {
+		g.Rows()
+		x := g.Transpose(g.Input("x", 2, 3), 1, 0)
+		g.Gradients(g.ReduceSum(x, []int{0, 1}, false), x)
 	})
 	check("gradient of a loss of shape [3]", func(g *Graph) { g.Gradients(g.Input("a", 3)) })
 	check("Sign has no gradient", func(g *Graph) {

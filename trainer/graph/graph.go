@@ -20,6 +20,7 @@ type Graph struct {
 	values  []*Value
 	inputs  []*Value
 	scalars map[float32]*Value
+	rows    bool
 }
 
 // New returns an empty graph.
@@ -31,6 +32,7 @@ type Value struct {
 	shape []int
 	node  *node // what makes it
 	at    int   // which of the node's results it is
+	kept  bool  // no operator goes before it, so that gradients by it can be taken
 }
 
 // Shape returns the value's dimensions; the caller must not change them.
@@ -45,6 +47,8 @@ type node struct {
 	out   []*Value
 	// back returns the gradient for each operand, given that of each result; nil in dy or in what it returns means zero.
 	back func(dy []*Value) []*Value
+	// by is a value that computes the only result and is written instead of the node.
+	by *Value
 	// write replaces the plain way of writing the node; results that nothing reads have no name.
 	write func(w *onnx.Graph, in, out []string)
 

@@ -16,6 +16,21 @@ func (g *Graph) ReduceSum(x *Value, axes []int, keep bool) *Value {
 
 // ReduceMean averages over the axes; keep leaves them in the shape with size 1.
 func (g *Graph) ReduceMean(x *Value, axes []int, keep bool) *Value {
+	if g.passes(x) && x.node.op == "Transpose" && !keep {
+		// The same axes of what was transposed, if the others keep their order.
+		var there, rest []int
+		for i, from := range x.node.args.axes {
+			if slices.Contains(axes, i) {
+				there = append(there, from)
+			} else {
+				rest = append(rest, from)
+			}
+		}
+		if slices.IsSorted(rest) {
+			slices.Sort(there)
+			return g.ReduceMean(x.node.in[0], there, keep)
+		}
+	}
 	n := &node{op: "ReduceMean", in: []*Value{x}, args: args{axes: axes, keep: keep},
 		attrs: []onnx.Attr{onnx.Ints("axes", int64s(axes)...), onnx.Int("keepdims", flag(keep))}}
 	n.back = func(dy []*Value) []*Value {

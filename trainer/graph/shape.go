@@ -11,6 +11,9 @@ func (g *Graph) Reshape(x *Value, shape ...int) *Value {
 	if slices.Equal(x.shape, shape) {
 		return x
 	}
+	if g.passes(x) && x.node.op == "Reshape" {
+		return g.Reshape(x.node.in[0], shape...)
+	}
 	if size(shape) != size(x.shape) {
 		fault("reshape %v to %v", x.shape, shape)
 	}
@@ -49,6 +52,18 @@ func (g *Graph) Expand(x *Value, shape ...int) *Value {
 func (g *Graph) Transpose(x *Value, perm ...int) *Value {
 	if len(perm) != len(x.shape) {
 		fault("transpose %v by %v", x.shape, perm)
+	}
+	if g.rows {
+		if slices.IsSorted(perm) {
+			return x
+		}
+		if g.passes(x) && x.node.op == "Transpose" {
+			all := make([]int, len(perm))
+			for i, p := range perm {
+				all[i] = x.node.args.axes[p]
+			}
+			return g.Transpose(x.node.in[0], all...)
+		}
 	}
 	shape, inverse := make([]int, len(perm)), make([]int, len(perm))
 	for i, p := range perm {
@@ -119,7 +134,9 @@ func (g *Graph) Split(v *Value, shapes [][]int) []*Value {
 	var out []*Value
 	at := 0
 	for _, s := range shapes {
-		out = append(out, g.Reshape(g.Slice(v, 0, at, at+size(s)), s...))
+		part := g.Reshape(g.Slice(v, 0, at, at+size(s)), s...)
+		part.kept = true
+		out = append(out, part)
 		at += size(s)
 	}
 	if at != v.shape[0] {
