@@ -9,6 +9,8 @@ type Outcome struct {
 	// Value and Risk are what it said, Class the class that it gave a frame.
 	Value, Risk float64
 	Class       string
+	// Label is what the label said that settled it, as the class of a frame; empty where time did.
+	Label string
 	// Truth is what the value should have been: remaining life in grid steps, capped as the task says; 1 for an anomaly, 0 for none; 1 for a frame that was read
 	// right, 0 for one that was not. NaN where only Happened is known: the asset outlived the horizon and has not failed yet.
 	Truth float64

@@ -19,7 +19,7 @@ import (
 type settling event.Settling
 
 // outcomeColumns are in the order of what settle selects.
-const outcomeColumns = "pipeline, asset, start, end, version, role, value, risk, class, truth, cap, happened, loss, risk_loss, weight, by, scored_at, settled, gone"
+const outcomeColumns = "pipeline, asset, start, end, version, role, value, risk, class, truth, cap, happened, loss, risk_loss, weight, by, label, scored_at, settled, gone"
 
 // SettleOutcomes writes the outcomes of predictions whose truth is known now, from what counted and from what shadows said, and returns how many rows that were. Done again it changes nothing.
 func (s *Store) SettleOutcomes(ctx context.Context, work *event.Settling) (rows uint64, err error) {
@@ -27,7 +27,8 @@ func (s *Store) SettleOutcomes(ctx context.Context, work *event.Settling) (rows 
 	if from, to := w.bounds(); from >= to {
 		return 0, nil
 	}
-	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000, "max_expanded_ast_elements": 10_000_000, "max_threads": 1, "max_block_size": 16384, "max_insert_block_size": 65536, "min_insert_block_size_rows": 65536}),
+	ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"max_query_size": 64 << 20, "max_ast_elements": 10_000_000, "max_expanded_ast_elements": 10_000_000, "max_threads": 1, "max_block_size": 16384, "max_insert_block_size": 65536, "min_insert_block_size_rows": 65536,
+		"query_plan_remove_redundant_sorting": 0, "max_bytes_before_external_sort": 128 << 20}),
 		ch.WithProgress(func(p *ch.Progress) { rows += p.WroteRows }))
 	sources := []string{"scores", "shadow_scores"}
 	if w.Task == "classification" || w.Task == "detection" {
@@ -127,42 +128,53 @@ func (w *settling) query(source, role string) string {
 	switch w.Task {
 	case "remaining-life":
 		known = fmt.Sprintf(`SELECT s.*, told = 1 AS by_label, greatest(intDiv(f.to - (at - %[1]d), %[1]d), 0) AS left, by_label AND left <= %[2]d AS happened,
-        if(by_label, least(left, %[3]d), nan) AS truth, abs(least(greatest(toFloat64(value), 0), %[3]d) - truth) / %[3]d AS loss, pow(toFloat64(risk) - happened, 2) AS risk_loss, if(by_label, f.weight, 1) AS weight
+        if(by_label, least(left, %[3]d), nan) AS truth, abs(least(greatest(toFloat64(value), 0), %[3]d) - truth) / %[3]d AS loss, pow(toFloat64(risk) - happened, 2) AS risk_loss, if(by_label, f.weight, 1) AS weight, f.kind AS kind
     FROM (SELECT *, at - %[1]d AS begin FROM (%[4]s)) AS s ASOF LEFT JOIN %[5]s AS f ON s.asset = f.asset AND s.begin <= f.from`,
 			grid, w.Horizon, w.Cap, w.said(source), w.runs(""))
 	case "classification":
-		known = fmt.Sprintf(`SELECT s.*, told = 1 AND f.to > at AS by_label, f.kind NOT IN ('clear', 'normal') AS happened, toFloat64(s.class = f.kind) AS truth, 1 - truth AS loss, loss AS risk_loss, f.weight AS weight
+		known = fmt.Sprintf(`SELECT s.*, told = 1 AND f.to > at AS by_label, f.kind NOT IN ('clear', 'normal') AS happened, toFloat64(s.class = f.kind) AS truth, 1 - truth AS loss, loss AS risk_loss, f.weight AS weight, f.kind AS kind
     FROM (%s) AS s ASOF LEFT JOIN %s AS f ON s.asset = f.asset AND s.at >= f.from`, w.said(source), w.runs(""))
 	case "detection":
-		known = fmt.Sprintf(`SELECT s.*, told = 1 AND f.to > at AS by_label, f.happened = 1 AS happened, toFloat64(happened) AS truth, pow(toFloat64(risk) - happened, 2) AS loss, loss AS risk_loss, f.weight AS weight
+		known = fmt.Sprintf(`SELECT s.*, told = 1 AND f.to > at AS by_label, f.happened = 1 AS happened, toFloat64(happened) AS truth, pow(toFloat64(risk) - happened, 2) AS loss, loss AS risk_loss, f.weight AS weight, f.kind AS kind
     FROM (%s) AS s ASOF LEFT JOIN %s AS f ON s.asset = f.asset AND s.at >= f.from`, w.said(source), w.runs(""))
 	default:
 		// The run that began last before the horizon's end, and whether it reaches the last slot: of runs that do not overlap that one reaches furthest.
 		known = fmt.Sprintf(`SELECT s.*, n.told = 1 AND n.to > begin AS normal, happened OR normal AS by_label, toFloat64(happened) AS truth, pow(toFloat64(risk) - happened, 2) AS loss,
-        loss AS risk_loss, multiIf(happened, heavy, normal, n.weight, 1) AS weight
+        loss AS risk_loss, multiIf(happened, heavy, normal, n.weight, 1) AS weight, if(happened, what, n.kind) AS kind
     FROM
     (
-        SELECT s.*, p.told = 1 AND p.to > begin AS happened, p.weight AS heavy
+        SELECT s.*, p.told = 1 AND p.to > begin AS happened, p.weight AS heavy, p.kind AS what
         FROM (SELECT *, at - %[1]d AS begin, at + %[2]d AS horizon FROM (%[3]s)) AS s ASOF LEFT JOIN %[4]s AS p ON s.asset = p.asset AND s.horizon > p.from
     ) AS s ASOF LEFT JOIN %[5]s AS n ON s.asset = n.asset AND s.at > n.from`,
 			grid, int64(w.Horizon)*grid, w.said(source), w.runs(" WHERE happened = 1 OR asset = ''"), w.runs(" WHERE happened = 0"))
 	}
 	settled := "by_label AND at > look_from AND at <= look_to OR NOT by_label AND at > mature_from AND at <= mature_to"
-	which := settled
-	if w.Again {
-		which = "1"
-	}
 	cap := 0
 	if w.Task == "remaining-life" {
 		cap = w.Cap
 	}
-	return fmt.Sprintf(`SELECT %s AS pipeline, asset, start, end, version, %s AS role, value, risk, class, truth, %d AS cap, happened, loss, risk_loss, weight,
-    if(by_label, 'label', 'time') AS by, scored_at, fromUnixTimestamp64Micro(%d + intDiv(rowNumberInAllBlocks(), 20000), 'UTC') AS settled, NOT (%s) AS gone
-FROM
-(
-    %s
-)
-WHERE %s`, literal(w.Pipeline), literal(role), cap, micros(w.Settled), settled, known, which)
+	all := fmt.Sprintf(`SELECT %s AS pipeline, asset, start, end, version, %s AS role, value, risk, class, truth, %d AS cap, happened, loss, risk_loss, weight,
+        if(by_label, 'label', 'time') AS by, if(by_label, kind, '') AS label, scored_at, NOT (%s) AS gone
+    FROM
+    (
+        %s
+    )`, literal(w.Pipeline), literal(role), cap, settled, known)
+	if !w.Again {
+		all += " WHERE NOT gone"
+	} else { // what is there already stays as it is: whoever reads on from when things were settled is not told twice
+		const same = "toUInt64(cityHash64(if(isNaN(%[1]struth), -1, %[1]struth), if(isNaN(%[1]sloss), -1, %[1]sloss), %[1]srisk_loss, %[1]sweight, %[1]shappened, toString(%[1]sby), toString(%[1]slabel)))"
+		from, to := w.bounds()
+		all = fmt.Sprintf(`SELECT n.* FROM (%s) AS n LEFT JOIN
+    (
+        SELECT toString(asset) AS asset, end, toString(version) AS version, 1 AS there, %s AS was FROM outcomes FINAL
+        WHERE pipeline = %s AND asset IN (%s) AND end > fromUnixTimestamp64Micro(%d, 'UTC') AND end <= fromUnixTimestamp64Micro(%d, 'UTC')
+    ) AS o ON o.asset = n.asset AND o.end = n.end AND o.version = n.version
+    WHERE if(o.there = 1, n.gone OR o.was != %s, NOT n.gone)`, all, fmt.Sprintf(same, ""), literal(w.Pipeline), strings.Trim(list(w.Assets, literal), "[]"), from, to, fmt.Sprintf(same, "n."))
+	}
+	// In the order of time, so that it is read so, too.
+	return fmt.Sprintf(`SELECT pipeline, asset, start, end, version, role, value, risk, class, truth, cap, happened, loss, risk_loss, weight, by, label, scored_at,
+    fromUnixTimestamp64Micro(%d + intDiv(rowNumberInAllBlocks(), 20000), 'UTC') AS settled, gone
+FROM (%s ORDER BY end, asset, version)`, micros(w.Settled), all)
 }
 
 // Outcomes returns outcomes of some versions, or of all for none, that were settled after since (Unix nanoseconds), in the order in which they were settled: at most about limit of them, but
@@ -183,7 +195,7 @@ func (s *Store) Outcomes(ctx context.Context, pipeline string, versions []string
 		return nil, since, err
 	}
 	// Of one that was settled anew the newer row is among those after since, too: FINAL, which would read all of the pipeline, is not needed.
-	err = s.scan(ctx, fmt.Sprintf(`SELECT asset, start, end, version, value, risk, class, truth, happened, loss, risk_loss, weight, scored_at, settled FROM
+	err = s.scan(ctx, fmt.Sprintf(`SELECT asset, start, end, version, value, risk, class, label, truth, happened, loss, risk_loss, weight, scored_at, settled FROM
 		(SELECT * FROM outcomes WHERE %s AND settled <= fromUnixTimestamp64Micro(%d, 'UTC') ORDER BY settled DESC LIMIT 1 BY asset, end, version)
 		WHERE gone = 0 ORDER BY settled, end, asset, version`, where, upTo.UnixMicro()),
 		func(rows driver.Rows) error {
@@ -191,7 +203,7 @@ func (s *Store) Outcomes(ctx context.Context, pipeline string, versions []string
 			var start, end, scored, settled time.Time
 			var value, risk float32
 			var happened uint8
-			err := rows.Scan(&o.Asset, &start, &end, &o.Version, &value, &risk, &o.Class, &o.Truth, &happened, &o.Loss, &o.RiskLoss, &o.Weight, &scored, &settled)
+			err := rows.Scan(&o.Asset, &start, &end, &o.Version, &value, &risk, &o.Class, &o.Label, &o.Truth, &happened, &o.Loss, &o.RiskLoss, &o.Weight, &scored, &settled)
 			o.Start, o.End, o.ScoredAt, o.Settled = start.UnixNano(), end.UnixNano(), scored.UnixNano(), settled.UnixNano()
 			o.Value, o.Risk, o.Happened = float64(value), float64(risk), float64(happened)
 			out = append(out, o)
@@ -335,6 +347,42 @@ func (s *Store) WriteTruthMarks(ctx context.Context, pipeline string, at int64, 
 	f.micros("time", func(int) int64 { return at })
 	if err := s.small(ctx, "truth_marks", f); err != nil {
 		return fmt.Errorf("keep how far the truth of %s is settled: %w", pipeline, explain(err))
+	}
+	return nil
+}
+
+// TruthPlace returns up to where a pipeline's outcomes were told, with the state of whoever is told them, of the one that came furthest, and when the newest outcome was settled; 0 where there is
+// none. Times are Unix nanoseconds.
+func (s *Store) TruthPlace(ctx context.Context, pipeline string) (fed int64, state []byte, settled int64, err error) {
+	var n, m uint64
+	var at, newest time.Time
+	var text string
+	name := ch.Named("pipeline", pipeline)
+	err = s.owner.QueryRow(ctx, "SELECT count(), max(fed), argMax(state, (fed, time)) FROM truth_places WHERE pipeline = {pipeline:String}", name).Scan(&n, &at, &text)
+	if err == nil {
+		err = s.owner.QueryRow(ctx, "SELECT count(), max(settled) FROM outcomes WHERE pipeline = {pipeline:String}", name).Scan(&m, &newest)
+	}
+	if err != nil {
+		return 0, nil, 0, fmt.Errorf("up to where the outcomes of %s were told: %w", pipeline, explain(err))
+	}
+	if m > 0 {
+		settled = newest.UnixNano()
+	}
+	if n == 0 {
+		return 0, nil, settled, nil
+	}
+	return at.UnixNano(), []byte(text), settled, nil
+}
+
+// WriteTruthPlace keeps what TruthPlace returns.
+func (s *Store) WriteTruthPlace(ctx context.Context, pipeline string, fed int64, state []byte) error {
+	f := &frame{rows: 1}
+	f.word("pipeline", pipeline)
+	f.micros("fed", func(int) int64 { return fed })
+	f.micros("time", func(int) int64 { return time.Now().UnixNano() })
+	f.texts("state", func(int) string { return string(state) })
+	if err := s.small(ctx, "truth_places", f); err != nil {
+		return fmt.Errorf("keep up to where the outcomes of %s were told: %w", pipeline, err)
 	}
 	return nil
 }

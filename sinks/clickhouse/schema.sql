@@ -435,6 +435,7 @@ CREATE TABLE andon.outcomes
     `risk_loss` Float64 COMMENT '(risk - happened)², or 0 and 1 for classes.',
     `weight` Float64 COMMENT 'Weight of the label that told the truth.',
     `by` Enum8('label' = 1, 'time' = 2) COMMENT 'label: a label told the truth. time: nothing happened until it could not any more.',
+    `label` LowCardinality(String) COMMENT 'What the label said, as the class of a frame; empty where time settled it.',
     `scored_at` DateTime64(6, 'UTC') COMMENT 'When it was said.' CODEC(Delta(8), LZ4),
     `settled` DateTime64(6, 'UTC') COMMENT 'When its truth was settled, by the clock of andon; the newest counts.' CODEC(Delta(8), LZ4),
     `gone` UInt8 COMMENT '1: it is not settled any more, since a label was withdrawn.',
@@ -677,6 +678,18 @@ ENGINE = ReplacingMergeTree(time)
 ORDER BY (pipeline, asset)
 SETTINGS index_granularity = 8192
 COMMENT 'How far the truth of each asset is settled: the watermark of maturity.';
+
+CREATE TABLE andon.truth_places
+(
+    `pipeline` LowCardinality(String) COMMENT 'Pipeline.',
+    `fed` DateTime64(6, 'UTC') COMMENT 'Outcomes that were settled up to then were told; the row that came furthest counts.',
+    `time` DateTime64(6, 'UTC') COMMENT 'When that was so.',
+    `state` String COMMENT 'What the watch of the realised error knows of them, for andon alone.'
+)
+ENGINE = ReplacingMergeTree(fed)
+ORDER BY pipeline
+SETTINGS index_granularity = 8192
+COMMENT 'Up to where outcomes were told to what watches the realised error.';
 
 CREATE VIEW andon.accuracy
 (

@@ -67,7 +67,7 @@ func (r *Rule) life(o Outcome, runs []Run, seen int64) (Outcome, bool) {
 	begin := o.End - grid
 	for _, end := range runs {
 		if end.From >= begin {
-			o.Weight = end.Weight
+			o.Weight, o.Label = end.Weight, end.Kind
 			return r.Life(o, float64(max((end.To-begin)/grid, 0))), true
 		}
 	}
@@ -151,14 +151,18 @@ func weighed(o Outcome) Outcome {
 func (r *Rule) anomaly(o Outcome, runs []Run, seen int64) (Outcome, bool) {
 	from, to := o.End-int64(r.Grid), o.End
 	until := to + int64(r.Horizon)*int64(r.Grid)
-	normal := false
-	for _, run := range runs {
+	normal, happened := false, false
+	for _, run := range runs { // of several the one that began last
 		if run.Happened && run.From < until && run.To > from {
-			o.Weight = run.Weight
-			return r.Event(o, true), true
+			happened, o.Weight, o.Label = true, run.Weight, run.Kind
 		}
+	}
+	if happened {
+		return r.Event(o, true), true
+	}
+	for _, run := range runs {
 		if !run.Happened && run.From < to && run.To > from {
-			normal, o.Weight = true, run.Weight
+			normal, o.Weight, o.Label = true, run.Weight, run.Kind
 		}
 	}
 	if normal && seen >= until || r.MatureAfter > 0 && seen >= to+int64(r.MatureAfter) {
@@ -172,7 +176,7 @@ func (r *Rule) anomaly(o Outcome, runs []Run, seen int64) (Outcome, bool) {
 func (r *Rule) frame(o Outcome, runs []Run) (Outcome, bool) {
 	for _, run := range runs {
 		if run.From <= o.End && o.End < run.To {
-			o.Weight = run.Weight
+			o.Weight, o.Label = run.Weight, run.Kind
 			if r.Task == model.Detection {
 				return r.Event(o, run.Happened), true
 			}
