@@ -179,6 +179,14 @@ func (w *world) want() []truth.Outcome {
 	return out
 }
 
+// listener remembers what it is told.
+type listener struct{ told *[]truth.Outcome }
+
+func (*listener) Restore(string, []byte)                     {}
+func (l *listener) Take(_ string, all []truth.Outcome)       { *l.told = append(*l.told, all...) }
+func (*listener) Tell(context.Context, string) (bool, error) { return false, nil }
+func (*listener) State(string) []byte                        { return nil }
+
 // The keeper settles in ClickHouse, bit by bit, as labels come late, are corrected and withdrawn, and through restarts, what the rules say of all that is known in the end.
 func TestTruthIsKept(t *testing.T) {
 	store := emptyStore(t)
@@ -192,7 +200,7 @@ func TestTruthIsKept(t *testing.T) {
 			w := &world{t: t, store: store, pipeline: p, rng: rand.New(rand.NewPCG(7, 1)), now: map[string]int64{}, last: map[string][]int64{}}
 			var told []truth.Outcome
 			newKeeper := func() *truth.Keeper {
-				return truth.NewKeeper(truth.Default(), func() []truth.Pipeline { return []truth.Pipeline{p} }, store, func(_ string, all []truth.Outcome) { told = append(told, all...) },
+				return truth.NewKeeper(truth.Default(), func() []truth.Pipeline { return []truth.Pipeline{p} }, store, &listener{told: &told}, nil,
 					slog.New(slog.DiscardHandler), nil)
 			}
 			k := newKeeper()
@@ -234,7 +242,7 @@ func TestTruthIsKept(t *testing.T) {
 					return "none"
 				}
 				o := all[i]
-				return fmt.Sprintf("%s %d %s value %.4f risk %.4f %s truth %.4f happened %v loss %.4f %.4f weight %v", o.Asset, (o.End-truthOrigin)/slot, o.Version, o.Value, o.Risk, o.Class, o.Truth, o.Happened, o.Loss, o.RiskLoss, o.Weight)
+				return fmt.Sprintf("%s %d %s value %.4f risk %.4f %s by %q truth %.4f happened %v loss %.4f %.4f weight %v", o.Asset, (o.End-truthOrigin)/slot, o.Version, o.Value, o.Risk, o.Class, o.Label, o.Truth, o.Happened, o.Loss, o.RiskLoss, o.Weight)
 			}
 			for i := range max(len(got), len(want)) {
 				if g, w := text(got, i), text(want, i); g != w {

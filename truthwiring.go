@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/sinks/clickhouse"
 	"andon/trainer"
 	"andon/trainer/truth"
 )
@@ -78,42 +80,88 @@ func truthOf(cfg *Config, models *model.Registry) func() []truth.Pipeline {
 	}
 }
 
-// newTruth makes the keeper of truth, whose outcomes are watched for errors that grow; alarm is called then, and must not block.
-func newTruth(cfg *Config, models *model.Registry, store truth.Store, alarm func(event.Alarm), log *slog.Logger, reg prometheus.Registerer) *truth.Keeper {
-	watches := map[string]*errorWatch{}
-	told := func(pipeline string, all []truth.Outcome) {
-		live := models.Live(pipeline)
-		if live == nil {
-			return
-		}
-		for i := range cfg.Pipelines {
-			p := &cfg.Pipelines[i]
-			if p.Name != pipeline {
-				continue
-			}
-			rule, ok := p.truthRule(live)
-			if !ok {
-				return
-			}
-			if watches[pipeline] == nil {
-				watches[pipeline] = newErrorWatch(pipeline)
-			}
-			for _, a := range watches[pipeline].take(live.Version, &rule, blockSize(&rule, live), all) {
-				log.Info("the realised error has changed", "pipeline", pipeline, "version", a.Version, "loss", a.Loss, "before", a.Before, "metric", a.Metric, "over", a.Over)
-				alarm(a)
-			}
-		}
-	}
-	return truth.NewKeeper(cfg.Truth, truthOf(cfg, models), store, told, log, reg)
+// alarmStore keeps alarms.
+type alarmStore interface {
+	WriteAlarm(ctx context.Context, a *event.Alarm) error
 }
 
-// blockSize is how many predictions of one asset are one number of the watched error.
-func blockSize(rule *truth.Rule, live *model.Model) int {
-	switch rule.Task {
-	case model.RemainingLife:
-		return 0
-	case model.Classification, model.Detection:
-		return 25 // a second or so of frames, which show the same
+// errorWatches follows the realised error of each pipeline's champion. It is what the keeper of truth tells.
+type errorWatches struct {
+	cfg    *Config
+	models *model.Registry
+	store  alarmStore
+	// raise must not block. It is told again what it knows when another replica takes over, or after a kill.
+	raise func(event.Alarm)
+	log   *slog.Logger
+	of    map[string]*errorWatch
+}
+
+// newTruth makes the keeper of truth, whose outcomes are watched for errors that grow; raise is called then. leads tells whether this replica is the one that keeps it.
+func newTruth(cfg *Config, models *model.Registry, store *clickhouse.Store, raise func(event.Alarm), leads func() bool, log *slog.Logger, reg prometheus.Registerer) *truth.Keeper {
+	return truth.NewKeeper(cfg.Truth, truthOf(cfg, models), store, &errorWatches{cfg, models, store, raise, log, map[string]*errorWatch{}}, leads, log, reg)
+}
+
+// rule returns how a pipeline's predictions are settled, and its champion, which may be nil.
+func (e *errorWatches) rule(pipeline string) (rule truth.Rule, live *model.Model, ok bool) {
+	live = e.models.Live(pipeline)
+	for i := range e.cfg.Pipelines {
+		if p := &e.cfg.Pipelines[i]; p.Name == pipeline {
+			rule, ok = p.truthRule(live)
+			break
+		}
 	}
-	return max(live.Recipe.Length, 1)
+	return rule, live, ok
+}
+
+// Restore goes on with a pipeline. What cannot be used is told, and begun anew.
+func (e *errorWatches) Restore(pipeline string, state []byte) {
+	w := newErrorWatch(pipeline)
+	e.of[pipeline] = w
+	rule, _, ok := e.rule(pipeline)
+	if len(state) == 0 || !ok {
+		return
+	}
+	if err := w.restore(&rule, state); err != nil {
+		e.log.Warn("what is usual of the realised error is learned anew", "pipeline", pipeline, "error", err)
+	}
+}
+
+// Take takes settled outcomes.
+func (e *errorWatches) Take(pipeline string, all []truth.Outcome) {
+	rule, live, ok := e.rule(pipeline)
+	if w := e.of[pipeline]; w != nil && ok && live != nil {
+		w.take(live.Version, &rule, max(live.Recipe.Length, 1), all)
+	}
+}
+
+// Tell stores alarms, then raises them.
+func (e *errorWatches) Tell(ctx context.Context, pipeline string) (told bool, err error) {
+	w := e.of[pipeline]
+	if w == nil {
+		return false, nil
+	}
+	for len(w.Untold) > 0 {
+		a := w.Untold[0]
+		if err := e.store.WriteAlarm(ctx, &a); err != nil {
+			return told, err
+		}
+		e.log.Info("the realised error has changed", "pipeline", pipeline, "version", a.Version, "loss", a.Loss, "before", a.Before, "metric", a.Metric, "over", a.Over)
+		e.raise(a)
+		w.Untold, told = w.Untold[1:], true
+	}
+	return told, nil
+}
+
+// State writes down what is known of a pipeline; nothing where that fails, which is told.
+func (e *errorWatches) State(pipeline string) []byte {
+	rule, _, ok := e.rule(pipeline)
+	w := e.of[pipeline]
+	if w == nil || !ok {
+		return nil
+	}
+	state, err := w.save(&rule)
+	if err != nil {
+		e.log.Error("a restart learns anew what is usual of the realised error", "pipeline", pipeline, "error", err)
+	}
+	return state
 }

@@ -255,7 +255,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	alarms := &alarms{} // what has changed, for whoever acts on it
 	alarms.tell(func(a event.Alarm) { bell.Raise(alertOf(a)) })
 	alarms.tell(teacher.Notify)
-	honest := newTruth(cfg, models, store, alarms.raise, room("truth"), metrics) // what says who was right
+	honest := newTruth(cfg, models, store, alarms.raise, loop.leads.Load, room("truth"), metrics) // what says who was right
 
 	upward, err := newUplink(cfg, intakeAt, bus, keptFrame(frames), bell.Raise, room("uplink"), metrics) // what tells it to a central cluster
 	if err != nil {

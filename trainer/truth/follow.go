@@ -1,26 +1,91 @@
 package truth
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
-// feed tells what was settled.
+// Follower is told what predictions came to, in the order in which they were settled. What it knows is kept beside the keeper's place in that order: after a kill the next one begins with what is
+// kept, and is told all that came since, so that the same outcomes come to the same. Its methods are called by one goroutine.
+type Follower interface {
+	// Restore goes on with a pipeline from what State gave; nil begins anew.
+	Restore(pipeline string, state []byte)
+	// Take takes outcomes; none say that there are no more for now. Into how many calls they are parted must make no difference.
+	Take(pipeline string, outcomes []Outcome)
+	// Tell tells whoever must know of what has come of that; told where there was anything. It is called again after an error, and may tell again after a kill.
+	Tell(ctx context.Context, pipeline string) (told bool, err error)
+	// State returns what Restore takes.
+	State(pipeline string) []byte
+}
+
+// goOn finds the place up to where outcomes were told.
+func (k *Keeper) goOn(ctx context.Context, pipeline string, b *book, now time.Time) error {
+	fed, state, settled, err := k.store.TruthPlace(ctx, pipeline)
+	if err != nil {
+		return err
+	}
+	b.fed, b.more = fed, true
+	if k.follower != nil {
+		k.follower.Restore(pipeline, state)
+	}
+	if fed == 0 { // kept at once, so that a kill does not skip what comes now
+		b.fed, b.moved = max(now.UnixNano(), settled), true
+	}
+	k.last = max(k.last, b.fed, settled) // by the clock of whoever kept the truth before
+	return k.place(ctx, pipeline, b)
+}
+
+// feed tells what was settled. Where nothing was, nothing is read.
 func (k *Keeper) feed(ctx context.Context, p *Pipeline, b *book) error {
-	for {
+	for b.more {
 		all, watermark, err := Mature(ctx, k.store, p.Name, nil, b.fed)
-		if err != nil || watermark == b.fed {
+		if err != nil {
 			return err
 		}
-		b.fed = watermark
 		k.lose(p.Name, b, all)
-		slices.SortStableFunc(all, func(x, y Outcome) int { return cmp.Compare(x.End, y.End) })
-		if k.told != nil {
-			k.told(p.Name, all)
+		if k.follower != nil {
+			k.follower.Take(p.Name, all)
 		}
+		b.more = watermark != b.fed
+		b.moved = b.moved || b.more
+		b.fed = watermark
 	}
+	return k.tell(ctx, p.Name, b)
+}
+
+// tell lets the follower tell, and keeps the place after it has.
+func (k *Keeper) tell(ctx context.Context, pipeline string, b *book) error {
+	if k.follower == nil {
+		return nil
+	}
+	told, err := k.follower.Tell(ctx, pipeline)
+	if err != nil {
+		return fmt.Errorf("tell of what has come true: %w", err)
+	}
+	if !told {
+		return nil
+	}
+	b.moved = true
+	return k.place(ctx, pipeline, b)
+}
+
+// place keeps up to where outcomes were told, and what the follower knows there.
+func (k *Keeper) place(ctx context.Context, pipeline string, b *book) error {
+	if !b.moved {
+		return nil
+	}
+	var state []byte
+	if k.follower != nil {
+		state = k.follower.State(pipeline)
+	}
+	if err := k.store.WriteTruthPlace(ctx, pipeline, b.fed, state); err != nil {
+		return err
+	}
+	b.moved = false
+	return nil
 }
 
 // running is the mean loss of a version, over about its last thousand outcomes.

@@ -57,6 +57,9 @@ type Store interface {
 	// TruthMarks returns what WriteTruthMarks has kept, by asset.
 	TruthMarks(ctx context.Context, pipeline string) (assets []string, looked, matured []int64, err error)
 	WriteTruthMarks(ctx context.Context, pipeline string, at int64, assets []string, looked, matured []int64) error
+	// TruthPlace returns what WriteTruthPlace has kept, of the row with the greatest fed, and when the newest outcome was settled; 0 where there is none.
+	TruthPlace(ctx context.Context, pipeline string) (fed int64, state []byte, settled int64, err error)
+	WriteTruthPlace(ctx context.Context, pipeline string, fed int64, state []byte) error
 	// LabelStats returns how long after it happened labels are told, in seconds, how many are in conflict, how many predictions counted, and how many of those are settled.
 	LabelStats(ctx context.Context, pipeline string) (p50, p95 float64, conflicts, predictions, settled uint64, err error)
 }
@@ -69,13 +72,16 @@ type Pipeline struct {
 
 // Keeper settles the outcomes of pipelines as labels and time come. It keeps, for each asset, two marks: up to where predictions were held against the labels, and up to where they
 // are settled or only a label could settle them. Predictions between the marks are looked at again when a label comes, and all are where a label changes.
+//
+// Of several replicas the one that leads keeps truth. Another that takes over goes on from the marks and the place that are in the store, as a restart does; what both settle at once is the same.
 type Keeper struct {
 	cfg Config
 	// pipelines returns those whose truth is kept now.
 	pipelines func() []Pipeline
 	store     Store
-	// told gets what was settled, of each pipeline in the order of settling; it must not block long.
-	told    func(pipeline string, outcomes []Outcome)
+	follower  Follower
+	// leads tells whether this replica keeps the truth now.
+	leads   func() bool
 	log     *slog.Logger
 	metrics *metrics
 
@@ -92,13 +98,17 @@ type book struct {
 	read int64
 	// losses are of the versions whose outcomes came last, the newest last.
 	losses []*running
-	// fed is up to where outcomes were told.
-	fed int64
+	// fed is up to where outcomes were told, by when they were settled; more tells that there may be others, moved that this place is not kept.
+	fed         int64
+	more, moved bool
 }
 
-// NewKeeper returns a keeper. pipelines is asked in each round; told, which may be nil, gets what was settled since the start.
-func NewKeeper(cfg Config, pipelines func() []Pipeline, store Store, told func(pipeline string, outcomes []Outcome), log *slog.Logger, reg prometheus.Registerer) *Keeper {
-	return &Keeper{cfg: cfg, pipelines: pipelines, store: store, told: told, log: log, metrics: newMetrics(reg), books: map[string]*book{}, recent: map[event.Position]bool{}}
+// NewKeeper returns a keeper. pipelines and leads are asked in each round; without leads it always does, and follower may be nil.
+func NewKeeper(cfg Config, pipelines func() []Pipeline, store Store, follower Follower, leads func() bool, log *slog.Logger, reg prometheus.Registerer) *Keeper {
+	if leads == nil {
+		leads = func() bool { return true }
+	}
+	return &Keeper{cfg: cfg, pipelines: pipelines, store: store, follower: follower, leads: leads, log: log, metrics: newMetrics(reg), books: map[string]*book{}, recent: map[event.Position]bool{}}
 }
 
 // Run keeps truth until ctx ends. What fails is tried again with the next round.
@@ -111,7 +121,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			_ = k.mark(last, time.Now()) // what is not kept is settled again
+			if k.leads() {
+				_ = k.mark(last, time.Now()) // what is not kept is settled again
+			}
 			return nil
 		}
 		if err != nil {
@@ -134,17 +146,24 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // Round does all that there is to do now. What has come since the round before is left to the next: a block's tables are written one after the other.
 func (k *Keeper) Round(ctx context.Context, now time.Time) error {
+	if !k.leads() {
+		k.resign()
+		return nil
+	}
 	if k.marked.IsZero() {
 		k.marked = now
 	}
 	if err := k.load(ctx, now); err != nil {
 		return err
 	}
-	labels, newest, err := k.changed(ctx)
+	labels, newest, recent, err := k.changed(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range k.pipelines() {
+		if !k.leads() {
+			return nil // what was done so far is the same to whoever leads now
+		}
 		b := k.books[p.Name]
 		if b == nil {
 			continue // it came this moment; its labels are read with its marks
@@ -157,9 +176,10 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 		}
 		b.read = max(b.read, newest)
 		if err := k.feed(ctx, &p, b); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
+	k.recent = recent // where a round failed, its labels come again
 	if now.Sub(k.marked) >= time.Minute {
 		if err := k.mark(ctx, now); err != nil {
 			return err
@@ -167,6 +187,16 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 		k.marked = now
 	}
 	return nil
+}
+
+// resign forgets all: another replica leads.
+func (k *Keeper) resign() {
+	if len(k.books) == 0 {
+		return
+	}
+	k.log.Info("another replica keeps the truth now")
+	k.books, k.recent, k.marked = map[string]*book{}, map[event.Position]bool{}, time.Time{}
+	k.metrics.reset()
 }
 
 // labelsMark is the asset under which it is kept how far labels were read.
@@ -182,7 +212,7 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		b := &book{pages: map[string]*page{}, fed: now.UnixNano()}
+		b := &book{pages: map[string]*page{}}
 		for i, a := range assets {
 			if a == labelsMark {
 				b.read = looked[i]
@@ -206,6 +236,9 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 		for a, g := range b.pages {
 			g.keep(&p, runs[a])
 		}
+		if err := k.goOn(ctx, p.Name, b, now); err != nil {
+			return err
+		}
 		k.books[p.Name] = b
 	}
 	return nil
@@ -215,28 +248,26 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 const overlap = 10 * time.Second
 
 // changed returns the labels that came since the last round, by pipeline.
-func (k *Keeper) changed(ctx context.Context) (map[string][]event.Label, int64, error) {
+func (k *Keeper) changed(ctx context.Context) (by map[string][]event.Label, newest int64, again map[event.Position]bool, err error) {
 	since := int64(math.MaxInt64)
 	for _, b := range k.books {
 		since = min(since, b.read)
 	}
 	if len(k.books) == 0 {
-		return nil, 0, nil
+		return nil, 0, nil, nil
 	}
 	all, newest, err := k.store.ToldLabels(ctx, since-int64(overlap))
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	by := map[string][]event.Label{}
-	again := map[event.Position]bool{}
+	by, again = map[string][]event.Label{}, map[event.Position]bool{}
 	for _, l := range all {
 		if !k.recent[l.Position] {
 			by[l.Pipeline] = append(by[l.Pipeline], l)
 		}
 		again[l.Position] = true
 	}
-	k.recent = again
-	return by, newest, nil
+	return by, newest, again, nil
 }
 
 // measure sets what the metrics tell of labels.
@@ -273,6 +304,9 @@ func (k *Keeper) mark(ctx context.Context, now time.Time) error {
 		}
 		for _, g := range b.pages {
 			g.dirty = false
+		}
+		if err := k.place(ctx, name, b); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -12,6 +12,13 @@ type metrics struct {
 	lag, coverage, conflicts, loss *prometheus.GaugeVec
 }
 
+// reset forgets what is known of labels and losses: somebody else tells it now.
+func (m *metrics) reset() {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.coverage, m.conflicts, m.loss} {
+		g.Reset()
+	}
+}
+
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {

@@ -319,5 +319,8 @@ func (k *Keeper) settle(ctx context.Context, p *Pipeline, w *event.Settling) err
 	k.last = w.Settled
 	rows, err := k.store.SettleOutcomes(ctx, w)
 	k.metrics.outcomes.WithLabelValues(p.Name).Add(float64(rows))
+	if b := k.books[p.Name]; rows > 0 || err != nil { // of what failed some may be there
+		b.more = true
+	}
 	return err
 }
