@@ -34,12 +34,12 @@ func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.R
 			v, err := store.Service(ctx, pipeline, version, since)
 			return trainer.Service{Windows: int(v.Windows), Assets: int(v.Assets), Compute: v.Compute, Latency: v.Latency, Distance: v.Distance}, err //nolint:gosec // counts
 		},
-		Fresh: func(ctx context.Context, pipeline string, task model.Task, since time.Time) (int, error) {
-			kind := ""
-			if task == model.RemainingLife {
-				kind = event.KindFailure
+		Fresh: func(ctx context.Context, p *trainer.Pipeline, trained time.Time, since int64) (int, error) {
+			kind, enough := "", time.Duration(0)
+			if p.Spec.Task == model.RemainingLife {
+				kind, enough = event.KindFailure, time.Duration(p.Spec.Cap)*p.Recipe.Grid // before that a remaining life is not learned
 			}
-			n, err := store.Fresh(ctx, pipeline, kind, since)
+			n, err := store.Fresh(ctx, p.Name, kind, trained, since, enough)
 			return int(n), err //nolint:gosec // a count
 		},
 		Examined: keepTable(store, desk.log),

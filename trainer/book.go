@@ -87,11 +87,13 @@ func (p *progress) String() string {
 type book struct {
 	champion, challenger string
 	life, frames         bool
-	span                 int64 // of event time, of a stretch
+	far                  float64 // the cap of a remaining life
+	span                 int64   // of event time, of a stretch
+	grid                 int64
 	since                int64
 	halves               map[windowOf]half
 	open                 map[string]*episode
-	until                map[string]int64 // the last window of each asset that is in a number
+	until                map[string]int64 // the last window of each asset that is in a number, or the end of the life that it was of
 }
 
 type windowOf struct {
@@ -109,13 +111,15 @@ type episode struct {
 	n                    int
 	champion, challenger float64
 	first, last, settled int64
+	ends                 int64 // of a life, where it is known
 }
 
 // maxHalves bounds the windows of which only one version's outcome is known.
 const maxHalves = 500_000
 
 func newBook(c *campaign, p *Pipeline, since int64) *book {
-	b := &book{champion: c.Champion, challenger: c.Challenger, life: p.Spec.Task == model.RemainingLife, span: int64(p.Recipe.Length) * int64(p.Recipe.Grid), since: since,
+	b := &book{champion: c.Champion, challenger: c.Challenger, life: p.Spec.Task == model.RemainingLife, far: float64(p.Spec.Cap), span: int64(p.Recipe.Length) * int64(p.Recipe.Grid),
+		grid: int64(p.Recipe.Grid), since: since,
 		halves: map[windowOf]half{}, open: map[string]*episode{}, until: map[string]int64{}}
 	if pictured(p.Spec.Task) {
 		b.frames, b.span = true, int64(p.Spec.Picture.Block)
@@ -154,7 +158,8 @@ func (b *book) read(ctx context.Context, t *Trainer, pipeline string, into *prog
 	return nil
 }
 
-// take takes one outcome. Of a life all that was settled with its failure is one number.
+// take takes one outcome. Of a life all that was settled with its failure is one number, also where it is settled in several rounds: what comes after the number was made is of no other life, and is
+// left out, since two numbers of one life would say the same twice.
 func (b *book) take(o *event.Outcome, into *progress) error {
 	if math.IsNaN(o.Loss) || o.Version != b.champion && o.Version != b.challenger {
 		return nil
@@ -176,6 +181,12 @@ func (b *book) take(o *event.Outcome, into *progress) error {
 		mine, other = other, mine
 	}
 	s := b.open[o.Asset]
+	if b.life && s != nil && s.ends > 0 && o.End > s.ends { // the life that followed has ended, too
+		if err := b.close(o.Asset, s, into); err != nil {
+			return err
+		}
+		s = nil
+	}
 	if s == nil {
 		s = &episode{first: o.End}
 		b.open[o.Asset] = s
@@ -184,6 +195,9 @@ func (b *book) take(o *event.Outcome, into *progress) error {
 	s.champion += mine.loss
 	s.challenger += other.loss
 	s.first, s.last, s.settled = min(s.first, o.End), max(s.last, o.End), o.Settled
+	if b.life && o.Truth < b.far { // where the cap does not hide it, the truth tells when the life ended
+		s.ends = max(s.ends, o.End+int64(o.Truth)*b.grid)
+	}
 	if !b.life && s.last-s.first >= b.span {
 		return b.close(o.Asset, s, into)
 	}
@@ -211,6 +225,6 @@ func (b *book) ends(into *progress, by int64) error {
 
 func (b *book) close(asset string, s *episode, into *progress) error {
 	delete(b.open, asset)
-	b.until[asset] = s.last
+	b.until[asset] = max(s.last, s.ends)
 	return into.add(s)
 }

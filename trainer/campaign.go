@@ -31,8 +31,8 @@ type Means struct {
 	Mature func(ctx context.Context, pipeline string, versions []string, since int64) ([]event.Outcome, int64, error)
 	// Service says how a version did on the line since a time.
 	Service func(ctx context.Context, pipeline, version string, since time.Time) (Service, error)
-	// Fresh is how many assets have failed, or labels of other tasks come, since a time.
-	Fresh func(ctx context.Context, pipeline string, task model.Task, since time.Time) (int, error)
+	// Fresh is how many assets have failed, or labels of other tasks come, since the champion was trained; of those only what speaks of the event time after since (Unix nanoseconds), where that is not 0.
+	Fresh func(ctx context.Context, p *Pipeline, trained time.Time, since int64) (int, error)
 	// Failures counts the runs of the scorer that failed, of all versions of a pipeline that count.
 	Failures func(pipeline string) float64
 	// Owner tells whether this replica leads the campaigns; nil: it is the only one.
@@ -89,6 +89,8 @@ type campaign struct {
 	Alarms  []string `json:"alarms,omitempty"`
 	// Since is the event time at which what the alarms speak of began, Unix nanoseconds; 0 where that is not known.
 	Since int64 `json:"since,omitempty"`
+	// Estimated is what the champion was estimated to lose by then, where an alarm said so.
+	Estimated *estimate `json:"estimated,omitempty"`
 	// By is the person who started it, or moved the champion.
 	By         string `json:"by,omitempty"`
 	Champion   string `json:"champion,omitempty"`
@@ -188,9 +190,17 @@ type besideFacts struct {
 	Distance *float64 `json:"distance"`
 }
 
+// estimate is a loss that is estimated before labels come.
+type estimate struct {
+	Metric string  `json:"metric"`
+	Value  float64 `json:"value"`
+}
+
+func finite(v float64) bool { return v-v == 0 } //nolint:staticcheck // not for NaN and infinities
+
 // real is a number for JSON: nil where it is not finite.
 func real(v float64) *float64 {
-	if v-v != 0 { //nolint:staticcheck // NaN and infinities
+	if !finite(v) {
 		return nil
 	}
 	return &v
@@ -351,7 +361,8 @@ func (t *Trainer) resume(ctx context.Context, s *student) error {
 	if err := json.Unmarshal([]byte(last.Facts), &c); err != nil || c.ID != last.Campaign {
 		return nil // an older version's
 	}
-	if last.Verdict == event.DecidedGo && last.Who == who { // it ended between a stage and the next
+	// It ended between a stage and the next. What a person has started, or promoted, is a stage that was passed; what a person has approved is yet to be done.
+	if last.Verdict == event.DecidedGo && (last.Who == who || last.Stage == event.StageTrigger || last.Stage == event.StagePromote) {
 		c.follow()
 	}
 	s.campaign, s.cooling = &c, time.Time{}
@@ -368,15 +379,21 @@ func (t *Trainer) lastMove(s *student) model.Move {
 	return mv
 }
 
-// start begins a campaign against a champion, "" where there is none.
-func (t *Trainer) start(ctx context.Context, s *student, d Decision, champion, by string) {
+// start begins a campaign against a champion, "" where there is none. A challenger that a person brings goes to the gate, and none is trained.
+func (t *Trainer) start(ctx context.Context, s *student, d Decision, champion, challenger, by string) {
 	now := time.Now()
 	c := &campaign{ID: s.Name + "-" + now.UTC().Format("20060102T150405.000"), Stage: event.StageTrigger, Trigger: d.Trigger, Why: d.Reason, Alarms: d.Alarms, By: by,
-		Champion: champion, Began: now.UnixNano(), Entered: now.UnixNano()}
+		Champion: champion, Challenger: challenger, Began: now.UnixNano(), Entered: now.UnixNano()}
 	t.mu.Lock()
 	for _, a := range s.alarms {
-		if slices.Contains(d.Alarms, a.ID) && a.Since > 0 && (c.Since == 0 || a.Since < c.Since) {
+		if !slices.Contains(d.Alarms, a.ID) {
+			continue
+		}
+		if a.Since > 0 && (c.Since == 0 || a.Since < c.Since) {
 			c.Since = a.Since
+		}
+		if a.Kind == event.AlarmEstimated && finite(a.Loss) && finite(a.Before) {
+			c.Estimated = &estimate{a.Metric, a.Before + a.Loss}
 		}
 	}
 	t.mu.Unlock()
@@ -384,7 +401,7 @@ func (t *Trainer) start(ctx context.Context, s *student, d Decision, champion, b
 	s.campaign, s.told = c, ""
 	t.metrics.campaign.WithLabelValues(s.Name).Set(1)
 	t.decided(ctx, s, event.DecidedGo, d.Trigger, "%s", d.Reason)
-	c.enter(event.StageTrain)
+	c.follow()
 }
 
 // end ends a campaign with a decision; the aliases that it has moved, but for the champion, are cleared.
@@ -402,9 +419,6 @@ func (t *Trainer) ended(s *student) {
 // advance does the campaign's next step.
 func (t *Trainer) advance(ctx context.Context, s *student) {
 	switch s.campaign.Stage {
-	case event.StageTrigger:
-		s.campaign.enter(event.StageTrain)
-		fallthrough
 	case event.StageTrain:
 		t.make(ctx, s)
 	case event.StageGate:

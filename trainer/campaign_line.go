@@ -107,7 +107,7 @@ func (t *Trainer) watch(ctx context.Context, s *student) {
 		return
 	}
 	p := c.Watched
-	estimated := t.alarmed(s, c.Challenger, event.AlarmEstimated)
+	estimated := t.dearer(s, c)
 	switch {
 	case p.verdict() == gate.Reject:
 		t.back(ctx, s, fmt.Sprintf("it is worse than %s, which was champion before: %v", c.Champion, p))

@@ -32,6 +32,9 @@ type plant struct {
 	rng      *rand.Rand
 	tr       *Trainer
 	stop     func()
+	cancel   context.CancelFunc
+	// written is called with each decision that the store has taken.
+	written func(event.Decision)
 
 	mu        sync.Mutex
 	decisions []event.Decision
@@ -46,6 +49,7 @@ type plant struct {
 	broken    error // of a first run
 	slow      float64
 	away      bool // the store takes no decisions
+	recent    int  // of the fresh, what speaks of the time since an alarm's begin
 }
 
 func newPlant(t *testing.T) *plant {
@@ -119,7 +123,14 @@ func (p *plant) run() {
 			}
 			return s, nil
 		},
-		Fresh: func(context.Context, string, model.Task, time.Time) (int, error) { return 10, nil },
+		Fresh: func(_ context.Context, _ *Pipeline, _ time.Time, since int64) (int, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if since > 0 {
+				return p.recent, nil
+			}
+			return 10, nil
+		},
 		Failures: func(string) float64 {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -130,6 +141,7 @@ func (p *plant) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- tr.Run(ctx) }()
+	p.cancel = cancel
 	p.tr, p.stop = tr, sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -145,6 +157,9 @@ func (p *plant) WriteDecision(_ context.Context, d event.Decision) error {
 		return errors.New("away")
 	}
 	p.decisions = append(p.decisions, d)
+	if p.written != nil {
+		p.written(d)
+	}
 	return nil
 }
 
@@ -196,7 +211,7 @@ func (p *plant) fail(n int, champion, challenger string, gain float64) {
 		at := time.Now().UnixNano() + int64(len(p.outcomes))
 		for i := range 5 {
 			loss := .4 + p.rng.Float64()*.1
-			o := event.Outcome{Pipeline: "pumps", Asset: asset, End: int64(i) * hour, Version: champion, Loss: loss, Settled: at}
+			o := event.Outcome{Pipeline: "pumps", Asset: asset, End: int64(i) * hour, Truth: float64(4 - i), Version: champion, Loss: loss, Settled: at}
 			p.outcomes = append(p.outcomes, o)
 			o.Version, o.Loss = challenger, min(max(loss-gain+luck, 0), 1)
 			p.outcomes = append(p.outcomes, o)

@@ -23,7 +23,8 @@ type Loop struct {
 	Schedule string `yaml:"schedule"`
 	// Labels starts a campaign when that many assets have failed, or labels come, since the champion was trained; 0: never.
 	Labels int `yaml:"labels"`
-	// Fresh is how many assets must have failed, or labels have come, since the champion was trained before a trigger is acted on: what was learned already teaches nothing new.
+	// Fresh is how many assets must have failed, or labels have come, since the champion was trained before a trigger is acted on: what was learned already teaches nothing new. Where an alarm tells since
+	// when things are different, what failed after a life without the change does not count: an asset must have lived half of its life since, or as long as the model's cap.
 	Fresh int `yaml:"fresh"`
 	// Cooldown is the pause after a campaign; alarms of the pause are looked at when it is over.
 	Cooldown time.Duration `yaml:"cooldown"`

@@ -73,14 +73,20 @@ func (t *Trainer) settle(s *student, ids []string) {
 	t.metrics.alarms.WithLabelValues(s.Name).Set(float64(len(s.alarms)))
 }
 
-// alarmed returns what an alarm of a kind says of a version, or "".
-func (t *Trainer) alarmed(s *student, version, kind string) string {
+// dearer returns what an estimated-loss alarm of a new champion says, "" where none is or it is no reason to go back: where the champion before was estimated to lose more when its campaign began, going
+// back would lose more.
+func (t *Trainer) dearer(s *student, c *campaign) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range s.alarms {
-		if a := &s.alarms[i]; a.Kind == kind && a.Version == version {
-			return describe(a)
+		a := &s.alarms[i]
+		if a.Kind != event.AlarmEstimated || a.Version != c.Challenger {
+			continue
 		}
+		if e := c.Estimated; e != nil && e.Metric == a.Metric && a.Before+a.Loss < e.Value {
+			continue
+		}
+		return describe(a)
 	}
 	return ""
 }
@@ -249,9 +255,7 @@ func (t *Trainer) brought(ctx context.Context, s *student) {
 		return
 	}
 	s.brought = mv.Time
-	t.start(ctx, s, Decision{Trigger: TriggerHand, Reason: fmt.Sprintf("%s brings challenger %s: %s", mv.Who, mv.To, mv.Why)}, live.Version, mv.Who)
-	s.campaign.Challenger = mv.To
-	s.campaign.enter(event.StageGate)
+	t.start(ctx, s, Decision{Trigger: TriggerHand, Reason: fmt.Sprintf("%s brings challenger %s: %s", mv.Who, mv.To, mv.Why)}, live.Version, mv.To, mv.Who)
 }
 
 // Status is what is known of a pipeline's loop now.

@@ -34,8 +34,10 @@ type State struct {
 	Alarms []Alarm
 	// Due is since when the schedule is; zero when it is not.
 	Due time.Time
-	// Fresh is how many assets have failed, or labels have come, since the champion was trained.
-	Fresh int
+	// Fresh is how many assets have failed, or labels have come, since the champion was trained; Recent how many of them speak of the time after Since, when what the alarms tell of began; zero where
+	// that is not known.
+	Fresh, Recent int
+	Since         time.Time
 	// Spent is the CPU time of the trainings of the last 24 hours.
 	Spent time.Duration
 }
@@ -66,8 +68,8 @@ type Decision struct {
 	Reason  string
 	// Trigger is what it is about, one of the Trigger constants or a kind of alarm; empty where nothing asks for anything.
 	Trigger string
-	// Alarms are the IDs of the alarms that it settles: they are not looked at again.
-	Alarms []string
+	// Alarms are the IDs of the alarms that it settles: they are not looked at again. Passed are those that are nothing to do with the champion: they are looked at again when another version is it.
+	Alarms, Passed []string
 	// Kind is the reason without its numbers: a decision of the same kind on the same trigger is not told again.
 	Kind string
 }
@@ -141,9 +143,13 @@ func again(p *Spec, l *Loop, s *State, missing string) Decision {
 		return say(Wait, "but the last campaign ended %v ago, and loop.cooldown is %v", s.Now.Sub(s.Cooling).Round(time.Second), l.Cooldown)
 	case missing != "":
 		return say(Wait, "but %s", missing)
-	case p.Task != model.Anomaly && kind != TriggerLabels && kind != TriggerMissed && s.Fresh < l.Fresh: // an anomaly is learned from rows without labels
+	case p.Task == model.Anomaly || kind == TriggerLabels || kind == TriggerMissed: // an anomaly is learned from rows without labels
+	case kind != TriggerSchedule && !s.Since.IsZero() && s.Recent < l.Fresh: // what failed after a life without the change teaches nothing of it
+		return say(Wait, "but %d of %d assets or labels speak of what is so since %s (loop.fresh)", s.Recent, l.Fresh, s.Since.UTC().Format(time.RFC3339))
+	case s.Fresh < l.Fresh:
 		return say(Wait, "but %d of %d assets or labels have come since the champion was trained (loop.fresh)", s.Fresh, l.Fresh)
-	case s.Spent >= l.Budget:
+	}
+	if s.Spent >= l.Budget {
 		return say(Wait, "but the trainings of the last 24 hours took %v of CPU time, and loop.budget is %v", s.Spent.Round(time.Second), l.Budget)
 	}
 	return Decision{Verdict: Train, Reason: why, Kind: "train", Trigger: kind, Alarms: ids}
@@ -155,7 +161,7 @@ func urgent(l *Loop, s *State) (kind, why string, ids []string, ignored Decision
 		switch {
 		case a.Version != "" && a.Version != s.Champion:
 			return "", "", nil, Decision{Verdict: Ignore, Reason: fmt.Sprintf("%s: it speaks of version %s, and the champion is %s", a.Detail, a.Version, s.Champion), Trigger: a.Kind,
-				Alarms: []string{a.ID}, Kind: "version " + a.ID}
+				Passed: []string{a.ID}, Kind: "version " + a.ID}
 		case !slices.Contains(l.Triggers, a.Kind):
 			return "", "", nil, Decision{Verdict: Ignore, Reason: fmt.Sprintf("%s: %s is not among loop.triggers", a.Detail, a.Kind), Trigger: a.Kind, Alarms: []string{a.ID},
 				Kind: "trigger " + a.ID}

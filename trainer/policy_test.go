@@ -117,6 +117,8 @@ func policyCase(t *testing.T, settings, known string) (Spec, Loop, State) {
 			state.Due = state.Now.Add(-duration(v))
 		case "fresh":
 			state.Fresh = number(v)
+		case "recent": // of fresh, those since an hour ago
+			state.Recent, state.Since = number(v), state.Now.Add(-time.Hour)
 		case "spent":
 			state.Spent = duration(v)
 		case "alarm": // kind, or kind@version

@@ -29,6 +29,9 @@ func (t *Trainer) consider(ctx context.Context, s *student) {
 	if d.Verdict != Train { // the campaign settles what it is about
 		t.settle(s, d.Alarms)
 	}
+	for _, id := range d.Passed {
+		s.passed[id] = true
+	}
 	t.mu.Lock()
 	by := s.by
 	t.mu.Unlock()
@@ -39,7 +42,7 @@ func (t *Trainer) consider(ctx context.Context, s *student) {
 			by = ""
 		}
 		if t.means.Aliases != nil && state.Champion != "" {
-			t.start(ctx, s, d, state.Champion, by)
+			t.start(ctx, s, d, state.Champion, "", by)
 			t.advance(ctx, s)
 			return
 		}
@@ -105,17 +108,23 @@ func (t *Trainer) note(ctx context.Context, s *student, d Decision, verdict, by 
 
 // look gathers the policy's state; a pipeline with a champion costs no query, unless something asks for another.
 func (t *Trainer) look(ctx context.Context, s *student) (*State, error) {
+	live := t.registry.Live(s.Name)
+	if live != nil && live.Version != s.passedBy { // what was nothing to do with the champion before may be to do with this one
+		s.passed, s.passedBy = map[string]bool{}, live.Version
+	}
+	t.settle(s, nil) // what was settled is so, however often it is told
 	t.mu.Lock()
 	state := &State{Asked: s.asked, Failures: s.failures, Ended: s.ended, Cooling: s.cooling}
 	for _, a := range s.alarms {
-		state.Alarms = append(state.Alarms, Alarm{a.ID, a.Kind, a.Version, describe(&a)})
+		if !s.passed[a.ID] {
+			state.Alarms = append(state.Alarms, Alarm{a.ID, a.Kind, a.Version, describe(&a)})
+		}
 	}
 	t.mu.Unlock()
 	state.Now = time.Now()
 	if c := s.campaign; c != nil {
 		state.Campaign, state.Stage = c.ID, c.Stage
 	}
-	live := t.registry.Live(s.Name)
 	if live != nil && s.fits(live) {
 		state.Champion = live.Version
 		if due, ok := s.Loop.next(latest(live.Lineage.Trained, s.cooling)); ok && !due.After(state.Now) {
@@ -191,14 +200,35 @@ func (t *Trainer) renewal(ctx context.Context, s *student, state *State, live *m
 		return nil
 	}
 	if state.Now.Sub(s.asking) >= min(countEvery, 5*t.cfg.Check) {
-		n, err := t.means.Fresh(ctx, s.Name, s.Spec.Task, live.Lineage.Trained)
+		n, err := t.means.Fresh(ctx, &s.Pipeline, live.Lineage.Trained, 0)
 		if err != nil {
 			return err
 		}
-		s.fresh, s.asking = n, state.Now
+		since := t.began(s)
+		s.fresh, s.recent, s.since, s.asking = n, n, since, state.Now
+		if since > 0 {
+			if s.recent, err = t.means.Fresh(ctx, &s.Pipeline, live.Lineage.Trained, since); err != nil {
+				return err
+			}
+		}
 	}
-	state.Fresh = s.fresh
+	state.Fresh, state.Recent = s.fresh, s.recent
+	if s.since > 0 {
+		state.Since = time.Unix(0, s.since)
+	}
 	return nil
+}
+
+// began is the event time at which what the alarms tell of began, the earliest; 0 where that is not known.
+func (t *Trainer) began(s *student) (since int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range s.alarms {
+		if a := &s.alarms[i]; !s.passed[a.ID] && a.Kind != TriggerMissed && a.Since > 0 && (since == 0 || a.Since < since) {
+			since = a.Since
+		}
+	}
+	return since
 }
 
 func latest(a, b time.Time) time.Time {
@@ -271,7 +301,7 @@ func (t *Trainer) train(ctx context.Context, s *student, d Decision, by string) 
 
 // first records how a pipeline came to a champion when it had none: there was nothing to set it beside, and there is nothing to go back to.
 func (t *Trainer) first(ctx context.Context, s *student, d Decision, by string, lesson *Lesson) {
-	t.start(ctx, s, d, "", by)
+	t.start(ctx, s, d, "", "", by)
 	s.moved, s.campaign.Challenger = t.lastMove(s), lesson.Model.Version
 	s.campaign.enter(event.StagePromote)
 	t.decided(ctx, s, event.DecidedGo, "first", "%s is champion: there was none to set it beside; %s", lesson.Model.Version, lesson.Summary)

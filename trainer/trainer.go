@@ -109,12 +109,16 @@ type student struct {
 	campaign *campaign
 	resumed  bool
 	settled  map[string]bool // alarms that something was decided about
-	cooling  time.Time       // when the last campaign ended
-	moved    model.Move      // the champion's last move that was looked at
-	brought  time.Time       // when a person last made a version the challenger, as far as it was looked at
-	looked   time.Time       // when the line was last looked at
-	asking   time.Time       // when fresh labels were last counted
+	passed   map[string]bool // alarms that speak of another version than passedBy, the champion when they were looked at
+	passedBy string
+	cooling  time.Time  // when the last campaign ended
+	moved    model.Move // the champion's last move that was looked at
+	brought  time.Time  // when a person last made a version the challenger, as far as it was looked at
+	looked   time.Time  // when the line was last looked at
+	asking   time.Time  // when fresh labels were last counted
 	fresh    int
+	recent   int    // of fresh, what speaks of the time after since
+	since    int64  // event time
 	told     string // the last decision without a campaign that was recorded
 
 	// Trainer.mu guards what follows.

@@ -99,11 +99,23 @@ func (s *Store) Service(ctx context.Context, pipeline, version string, since tim
 	return v, nil
 }
 
-// Fresh counts what has come of labels since a time of the wall clock: the assets that a label of a kind is of, or all labels where kind is empty.
-func (s *Store) Fresh(ctx context.Context, pipeline, kind string, since time.Time) (n uint64, err error) {
-	err = s.owner.QueryRow(ctx, `SELECT if({kind:String} = '', count(), uniqExact(asset)) FROM truth_labels
-		WHERE pipeline = {pipeline:String} AND ({kind:String} = '' OR label = {kind:String}) AND _stored >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')`,
-		ch.Named("pipeline", pipeline), ch.Named("kind", kind), ch.Named("from", since.UnixMicro())).Scan(&n)
+// Fresh counts what has come of labels since a time of the wall clock: the assets that a label of a kind is of, or all labels where kind is empty. Where since is not 0 only those count that speak of the
+// event time after it (Unix nanoseconds): labels of later things, and assets whose life until the label, from the label before or their first reading on, was at least half after it, or so long after it as
+// enough says.
+func (s *Store) Fresh(ctx context.Context, pipeline, kind string, from time.Time, since int64, enough time.Duration) (n uint64, err error) {
+	args := []any{ch.Named("pipeline", pipeline), ch.Named("kind", kind), ch.Named("from", from.UnixMicro()), ch.Named("since", since/1000), ch.Named("enough", enough.Microseconds())}
+	const counted = ` FROM truth_labels WHERE pipeline = {pipeline:String} AND ({kind:String} = '' OR label = {kind:String}) AND _stored >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
+		AND ({since:Int64} = 0 OR time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC'))`
+	query := `SELECT if({kind:String} = '', count(), uniqExact(asset))` + counted
+	if kind != "" && since != 0 {
+		query = `SELECT count() FROM
+			(SELECT asset, toUnixTimestamp64Micro(max(time)) AS failed, toUnixTimestamp64Micro(arrayElement(arrayReverseSort(groupUniqArray(time)), 2)) AS before FROM truth_labels
+				WHERE pipeline = {pipeline:String} AND label = {kind:String} AND asset IN (SELECT asset` + counted + `) GROUP BY asset) AS l
+			INNER JOIN (SELECT asset, toUnixTimestamp64Micro(min(time)) AS first FROM readings WHERE pipeline = {pipeline:String} AND asset IN (SELECT asset` + counted + `) GROUP BY asset) AS r
+				ON r.asset = l.asset
+			WHERE failed - {since:Int64} >= least(intDiv(failed - greatest(before, first), 2), {enough:Int64})`
+	}
+	err = s.owner.QueryRow(ctx, query, args...).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count the fresh labels of %s: %w", pipeline, explain(err))
 	}

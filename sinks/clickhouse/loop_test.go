@@ -97,11 +97,52 @@ func TestService(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, want := range map[string]uint64{"": 3, event.KindFailure: 1} {
-		if n, err := s.Fresh(t.Context(), "p", kind, since); err != nil || n != want {
+		if n, err := s.Fresh(t.Context(), "p", kind, since, 0, 0); err != nil || n != want {
 			t.Errorf("%q: %d, %v; want %d", kind, n, err, want)
 		}
 	}
-	if n, err := s.Fresh(t.Context(), "p", "", time.Now().Add(time.Minute)); err != nil || n != 0 {
+	if n, err := s.Fresh(t.Context(), "p", "", time.Now().Add(time.Minute), 0, 0); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// What failed after a life that was the old one mostly is not fresh for a change that began later; what lived on for long after it is.
+func TestFreshSince(t *testing.T) {
+	s, _ := openStore(t, ownEngine(t))
+	from := time.Now().Add(-time.Minute)
+	hour := int64(time.Hour)
+	b := &event.Block{Pipeline: "lives", Topic: "r", First: 0, Next: 8}
+	b.Readings.Signals = []string{"x"}
+	for i, r := range []struct {
+		asset string
+		at    int64
+	}{{"long", 0}, {"long", 119}, {"old", 50}, {"old", 109}, {"young", 80}, {"young", 119}, {"again", 0}, {"again", 119}} {
+		b.Readings.Append(&event.Row{Offset: int64(i), Asset: r.asset, Time: r.at * hour, Values: []float64{1}}, event.StatusOK)
+	}
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	b = &event.Block{Pipeline: "labels", Topic: "l", First: 0, Next: 6}
+	for i, l := range []struct {
+		asset string
+		at    int64
+	}{{"long", 120}, {"old", 110}, {"young", 120}, {"again", 90}, {"again", 120}, {"early", 60}} {
+		b.Labels = append(b.Labels, event.Label{Position: event.Position{Topic: "l", Offset: int64(i)}, Pipeline: "lives", Asset: l.asset, Time: l.at * hour, Kind: event.KindFailure, Value: math.NaN()})
+	}
+	if err := s.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind          string
+		since, enough int64
+		want          uint64
+	}{
+		{event.KindFailure, 0, 0, 5}, {event.KindFailure, 100, 1000, 2}, // young lived 20 of 40 since, again 20 of 30 since its first failure
+		{event.KindFailure, 100, 20, 3}, // long lived on for 20
+		{event.KindFailure, 100, 10, 4}, {event.KindFailure, 115, 1000, 0}, {"", 100, 0, 4},
+	} {
+		if n, err := s.Fresh(t.Context(), "lives", c.kind, from, c.since*hour, time.Duration(c.enough*hour)); err != nil || n != c.want {
+			t.Errorf("%q since %d, enough %d: %d, %v; want %d", c.kind, c.since, c.enough, n, err, c.want)
+		}
 	}
 }
