@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"andon/event"
+	"andon/processors/anomaly"
 	"andon/processors/drift"
 	"andon/processors/features"
 	"andon/processors/vision"
@@ -22,6 +23,8 @@ type Config struct {
 
 	// Features says how rows become windows. Without it rows are stored, and nothing more.
 	Features *features.Config `yaml:"features"`
+	// Detector scores the slots of the features in a model's place; nil where models do.
+	Detector *anomaly.Config `yaml:"detector"`
 	// Aggregate says what is told of the values in windows, instead.
 	Aggregate *features.Aggregate `yaml:"aggregate"`
 	Flush     Flush               `yaml:"flush"`
@@ -107,6 +110,12 @@ func (c *Config) Validate() error {
 		}
 		if c.Features != nil {
 			errs = append(errs, errors.New("aggregate: the pipeline has features, too: choose one"))
+		}
+	}
+	if c.Detector != nil {
+		errs = append(errs, under("detector", c.Detector.Validate())...)
+		if c.Features == nil {
+			errs = append(errs, errors.New("detector: the pipeline makes no slots to look at: it needs features"))
 		}
 	}
 	if c.Vision != nil && (c.Features != nil || c.Aggregate != nil || len(c.Signals) > 0) {

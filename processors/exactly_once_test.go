@@ -163,31 +163,36 @@ const (
 	agesVault
 )
 
-// For a fixed model, any batch split, any flush and any crash give the same rows and scores, or values of windows, once; and all dead letters and scores are published. So it is
+// For a fixed model or detector, any batch split, any flush and any crash give the same rows and scores, or values of windows, once; and all dead letters and scores are published. So it is
 // with snapshots, of which some are lost, or after which the log drops what was before; and they bound what a restart reads back.
 func TestExactlyOnce(t *testing.T) {
 	ctx := context.Background()
 	crashes, again, scores, values, saves, losses := 0, 0, 0, 0, 0, 0
-	shadows, missed, tried, pieces := 0, 0, 0, 0
-	for seed := range uint64(400) {
+	shadows, missed, tried, pieces, detected, risky := 0, 0, 0, 0, 0, 0
+	for seed := range uint64(520) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		cfg := small()
 		cfg.Features.Stride = 1 + rng.IntN(2)
 		cfg.Features.Lateness = time.Duration(rng.IntN(40)) * time.Second
 		cfg.Features.Horizon = 2 * time.Minute
 		cfg.Features.Close = []features.Close{features.Complete, features.Watermark}[rng.IntN(2)]
-		ends := seed >= 300 // at the values of its windows
+		ends := seed >= 300 && seed < 400 // at the values of its windows
+		detects := seed >= 400            // by a detector, without a model
+		n := 300
+		if detects {
+			cfg, n = detecting(cfg, seed%2 == 0), 500
+		}
 		if ends {
 			cfg = aggregated(cfg, 30*time.Second, []time.Duration{30 * time.Second, 10 * time.Second, 7 * time.Second}[rng.IntN(3)])
 			cfg.Aggregate.Remember = []int{0, 5}[rng.IntN(2)]
 		}
 		cfg.Drift.Windows, cfg.Drift.Groups = pieceWindows, map[string]string{"even": "asset-[024]"}
-		log, end := randomLog(rng, 300, 1+rng.IntN(5), 2)
+		log, end := randomLog(rng, n, 1+rng.IntN(5), 2)
 
 		calm := newWorld()
 		calm.log, calm.end = log, end
 		line := calm.line(t, cfg)
-		if !ends {
+		if !ends && !detects {
 			calm.model = fits(line, "m1")
 			if seed%2 == 0 {
 				calm.canary, calm.percent, calm.shadow = scaled(line, "m2", 3), 50, scaled(line, "m3", 7)
@@ -264,13 +269,21 @@ func TestExactlyOnce(t *testing.T) {
 			missed += n
 		}
 		pieces += len(calm.tables["drift"][token{0, end}])
-		scores += len(calm.tables["scores"][token{0, end}])
+		if detects {
+			for _, r := range calm.tables["scores"][token{0, end}] {
+				if detected++; !strings.Contains(r, "value=0 ") {
+					risky++
+				}
+			}
+		} else {
+			scores += len(calm.tables["scores"][token{0, end}])
+		}
 		values += len(calm.tables["features"][token{0, end}])
 		saves, losses = saves+w.saves, losses+w.losses
 	}
-	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 || shadows < 1000 || missed < 300 || tried < 300 || pieces < 3000 {
-		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost, %d rows of shadows and %d missed, %d scores of canaries, %d features of pieces",
-			crashes, again, scores, values, saves, losses, shadows, missed, tried, pieces)
+	if crashes < 1000 || again < 300 || scores < 1000 || values < 1000 || saves < 500 || losses < 100 || shadows < 1000 || missed < 300 || tried < 300 || pieces < 3000 || detected < 3000 || risky < 2000 {
+		t.Fatalf("too easy: %d crashes, %d blocks formed again, %d scores, %d windows' values, %d snapshots of which %d lost, %d rows of shadows and %d missed, %d scores of canaries, %d features of pieces, %d scores of detectors of which %d are something",
+			crashes, again, scores, values, saves, losses, shadows, missed, tried, pieces, detected, risky)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package processors holds the order of work on a partition's batches: features, scores, the block that is stored, the commit.
 //
 // Metrics: andon_features_rows_total{pipeline,status} (ok, duplicate, late, filtered), andon_features_surplus_rows_total{pipeline},
-// andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
+// andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_detector_learning_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
 // andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline},
 // andon_pipeline_dead_letters_total{pipeline,reason} (malformed, late, future, ancient, refused; every dead letter once, when it is stored),
 // andon_drift_pieces_total{pipeline}, andon_pipeline_shadow_windows_total{pipeline,outcome} (scored, shed, failed), andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"andon/event"
@@ -106,6 +107,9 @@ type Line struct {
 	// groups and profiles are what partitions' watches share.
 	groups   []drift.Group
 	profiles profiles
+	// version is of a detector, learning how many assets it learns in all partitions.
+	version  string
+	learning atomic.Int64
 }
 
 // New makes a pipeline. metrics are shared by all pipelines.
@@ -115,7 +119,7 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 		return nil, fmt.Errorf("make pipeline %s: %w", cfg.Pipeline, err)
 	}
 	l.groups = cfg.Drift.Compile()
-	if judge.Live == nil || judge.Scorer == nil {
+	if judge.Live == nil || judge.Scorer == nil || cfg.Detector != nil {
 		l.judge = Judge{Live: func() *model.Model { return nil }}
 	}
 	settings := uint64(0)
@@ -125,6 +129,9 @@ func New(cfg Config, judge Judge, out Outlets, metrics *Metrics, log *slog.Logge
 	}
 	if l.recipe = recipe; state != nil {
 		settings = state.Fingerprint()
+	}
+	if d, ok := state.(*detected); ok {
+		l.version = d.Version()
 	}
 	if cfg.Vision != nil {
 		settings = cfg.Vision.Fingerprint()

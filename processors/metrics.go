@@ -13,6 +13,7 @@ type Metrics struct {
 	surplus  *prometheus.CounterVec
 	windows  *prometheus.CounterVec
 	assets   *prometheus.GaugeVec
+	learning *prometheus.GaugeVec
 	folded   *prometheus.CounterVec
 	unfit    *prometheus.CounterVec
 	refused  *prometheus.CounterVec
@@ -36,6 +37,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Windows made."}, pipeline),
 		assets: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_features_assets",
 			Help: "Assets with state."}, []string{"pipeline", "partition"}),
+		learning: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_detector_learning_assets",
+			Help: "Assets without scores yet because the pipeline's detector learns from their first rows."}, []string{"pipeline", "partition"}),
 		folded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_folded_rows_total",
 			Help: "Rows read again after a start to get the state back."}, pipeline),
 		unfit: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_unfit_windows_total",
@@ -57,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.pieces, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.learning, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.pieces, m.latency, m.flushing)
 	return m
 }
 

@@ -53,6 +53,9 @@ type Pipeline struct {
 	surplus     int64
 	taken       []event.Row
 
+	// learning is how many assets the detector learns, as the line was told.
+	learning int
+
 	// What the next windows are scored by, with the windows of the last scores of the block, which wait for their verdicts: the canary has those of the assets in its share.
 	champion, canary lane
 	percent          float64
@@ -111,6 +114,7 @@ func (p *Pipeline) Handle(ctx context.Context, b *event.Batch) error {
 	switch {
 	case p.state != nil:
 		p.assets(p.state.Assets())
+		p.learns()
 	case p.eye != nil:
 		p.assets(p.eye.Cameras())
 	}
@@ -378,4 +382,7 @@ func (p *Pipeline) Close() {
 		p.eye.Close()
 	}
 	p.line.all.assets.DeleteLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition)))
+	p.line.all.learning.DeleteLabelValues(p.block.Pipeline, strconv.Itoa(int(p.block.Partition)))
+	p.line.learning.Add(-int64(p.learning))
+	p.learning = 0
 }

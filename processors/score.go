@@ -75,6 +75,10 @@ func (p *Pipeline) window(ctx context.Context, b *event.Batch, row *event.Row, w
 	if !p.line.cfg.Rescore.wants(w.End) {
 		return nil
 	}
+	if d, ok := p.state.(*detected); ok {
+		p.detect(b, row, w, d)
+		return nil
+	}
 	l := &p.champion
 	if p.canary.fits && model.InShare(w.Asset, p.percent) {
 		l = &p.canary

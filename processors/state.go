@@ -5,6 +5,7 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/anomaly"
 	"andon/processors/features"
 )
 
@@ -35,9 +36,32 @@ func (v values) Row(row *event.Row, emit features.Emit) (features.Outcome, error
 	return v.Aggregates.Row(row, into)
 }
 
+// detected is a state whose slots bring their verdicts with them.
+type detected struct {
+	*anomaly.Partition
+	// said is on the window that is being told of.
+	said event.Verdict
+}
+
+func (d *detected) Row(row *event.Row, emit features.Emit) (features.Outcome, error) {
+	if emit == nil {
+		return d.Partition.Row(row, nil)
+	}
+	return d.Partition.Row(row, func(w *features.Window, v event.Verdict) error {
+		d.said = v
+		return emit(w)
+	})
+}
+
 // state makes the state of a partition, nil without features; values of windows go into into. It also returns the recipe for models.
 func (l *Line) state(into *event.Features) (state, *model.Recipe, error) {
 	switch {
+	case l.cfg.Detector != nil:
+		s, err := anomaly.New(*l.cfg.Detector, *l.cfg.Features, l.cfg.Signals)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &detected{Partition: s}, nil, nil
 	case l.cfg.Features != nil:
 		s, err := features.New(*l.cfg.Features, l.cfg.Signals)
 		if err != nil {

@@ -19,9 +19,11 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/anomaly"
 	"andon/processors/drift"
 	"andon/processors/features"
 	"andon/processors/internal/cases"
+	"andon/processors/surprise"
 )
 
 var update = cases.Flag()
@@ -441,6 +443,21 @@ func aggregated(c Config, size, every time.Duration) Config {
 	a := features.DefaultAggregate()
 	a.Size, a.Every, a.Lateness, a.Horizon = size, every, c.Features.Lateness, c.Features.Horizon
 	c.Features, c.Aggregate = nil, &a
+	return c
+}
+
+// detecting makes a detector score a pipeline, one that learns as fast as it can.
+func detecting(c Config, surprised bool) Config {
+	c.Detector = &anomaly.Config{}
+	if surprised {
+		s := surprise.Default()
+		s.Warm, s.Length, s.Past, s.Stride, s.Rest = 8, 2, 12, 2, 5
+		c.Detector.Surprise = &s
+		return c
+	}
+	b := anomaly.DefaultBaseline()
+	b.Learn, b.Smooth, b.Step, b.Rest, b.Limit, b.Jump = 16, 3, 2, 4, 0.5, 0.5
+	c.Detector.Baseline = &b
 	return c
 }
 

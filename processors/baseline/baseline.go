@@ -5,7 +5,7 @@
 // while it was learned, by the ratio of von Neumann (1941, Distribution of the ratio of the mean square successive difference to the variance, Annals of Mathematical Statistics 12), has wider ones. A
 // change is told from two neighbouring windows (Kifer, Ben-David and Gehrke 2004, Detecting change in data streams, VLDB), by the difference of their means.
 //
-// No pipeline uses it yet; bench/skab measures it.
+// A pipeline chooses it with `detector: {baseline: {}}` (processors/anomaly); bench/skab measures it.
 package baseline
 
 import (
@@ -19,17 +19,19 @@ import (
 // Config are the settings.
 type Config struct {
 	// Smooth is how many rows a mean is of.
-	Smooth int
+	Smooth int `yaml:"smooth"`
 	// Limit is how many deviations of such means, as they were learned, are usual.
-	Limit float64
+	Limit float64 `yaml:"limit"`
 	// Quick is the least ratio of the mean square of a signal's steps to its variance with which it does not count as drifting: noise has 2, a slow drift next to 0. The limit of one that drifts is Slow times as wide.
-	Quick, Slow float64
+	Quick float64 `yaml:"quick"`
+	Slow  float64 `yaml:"slow"`
 	// Release ends a departure: the level is below this part of its highest. What remains then is taken for usual, if it does not grow to Raise times as much; the floor sinks again with the level.
-	Release, Raise float64
+	Release float64 `yaml:"release"`
+	Raise   float64 `yaml:"raise"`
 	// Step is how many rows lie on each side of a change, Jump how many deviations of the differences of such means are usual, and for Rest rows after a change no other is told.
-	Step int
-	Jump float64
-	Rest int
+	Step int     `yaml:"step"`
+	Jump float64 `yaml:"jump"`
+	Rest int     `yaml:"rest"`
 }
 
 // Default returns the settings that were best on the even-numbered files of bench/skab, of 360 that were tried, with false alarms below 13 %; but Jump is what Limit is: 2.5 has a better score there and tells more than three times as many
@@ -62,6 +64,9 @@ func (c *Config) Validate() error {
 // back is how many rows are kept.
 func (c *Config) back() int { return max(c.Smooth, 2*c.Step) }
 
+// Least returns how many rows must be learned from at least.
+func (c *Config) Least() int { return 4 * c.back() }
+
 // Detector watches the signals of one asset. It holds the newest rows, 2*Step or Smooth of them, whichever is more. It is not safe for concurrent use.
 type Detector struct {
 	cfg Config
@@ -81,7 +86,7 @@ type state struct {
 
 // Learn makes a detector from usual rows, in the order in which they came. There must be four times as many as it keeps, of equally many signals; the configuration must be valid.
 func Learn(rows [][]float64, cfg Config) (*Detector, error) {
-	if want := 4 * cfg.back(); len(rows) < want {
+	if want := cfg.Least(); len(rows) < want {
 		return nil, fmt.Errorf("learn a baseline: %d rows are too few; means of %d and steps of %d want %d", len(rows), cfg.Smooth, cfg.Step, want)
 	}
 	d := &Detector{cfg: cfg, state: state{Floor: 1}}
@@ -108,6 +113,9 @@ func Learn(rows [][]float64, cfg Config) (*Detector, error) {
 	}
 	return d, nil
 }
+
+// Signals returns how many signals a row has.
+func (d *Detector) Signals() int { return len(d.Centre) }
 
 // learn adds a signal.
 func (d *Detector) learn(signal []float64) {
@@ -176,8 +184,8 @@ func (d *Detector) mean(j, n, back int) float64 {
 
 // Verdict is of one row.
 type Verdict struct {
-	// Level is how far the signal that is furthest off is from its baseline; 1 is the limit.
-	Level float64
+	// Level is how far the signal that is furthest off is from its baseline, Jump how much the one that changed most has changed within two steps; 1 is the limit.
+	Level, Jump float64
 	// Signal is that signal's index.
 	Signal int
 	// Out tells that the signals have departed, Change that they changed here, or that a departure began or ended.
@@ -200,13 +208,12 @@ func (d *Detector) Update(row []float64) Verdict {
 	}
 	d.Rows[len(d.Rows)-1] = oldest
 	var v Verdict
-	jump := 0.0
 	for j := range row {
 		if level := math.Abs(d.mean(j, d.cfg.Smooth, 0)-d.Centre[j]) * d.Level[j]; level > v.Level {
 			v.Level, v.Signal = level, j
 		}
 		n := d.cfg.Step
-		jump = max(jump, math.Abs(d.mean(j, n, 0)-d.mean(j, n, n))*d.state.Jump[j])
+		v.Jump = max(v.Jump, math.Abs(d.mean(j, n, 0)-d.mean(j, n, n))*d.state.Jump[j])
 	}
 	was := d.Out
 	switch {
@@ -223,7 +230,7 @@ func (d *Detector) Update(row []float64) Verdict {
 	if d.state.Rest > 0 {
 		d.state.Rest--
 	}
-	if (d.Out != was || jump >= 1) && d.state.Rest == 0 {
+	if (d.Out != was || v.Jump >= 1) && d.state.Rest == 0 {
 		v.Change, d.state.Rest = true, d.cfg.Rest
 	}
 	v.Out = d.Out

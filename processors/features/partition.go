@@ -39,6 +39,9 @@ type Partition struct {
 	maxGap, stride          int64
 	signals, width          int
 	complete                bool
+	// lasting assets are forgotten by the horizon only, and forgot is told of each that is, after its last window. See NewSlots.
+	lasting bool
+	forgot  func(asset string)
 
 	lives
 	assets map[string]*asset
@@ -83,6 +86,18 @@ func New(cfg Config, signals []string) (*Partition, error) {
 	return p, nil
 }
 
+// NewSlots makes the state of a partition whose windows are single slots: for what remembers by itself what was before. So that it may, an asset is forgotten by the horizon only, and not by a gap in its rows; forgot is
+// told of each that is, after its last window. Of the recipe the signals, grid, gap and smoothing count.
+func NewSlots(cfg Config, signals []string, forgot func(asset string)) (*Partition, error) {
+	cfg.Recipe.Length, cfg.Recipe.Baseline, cfg.Recipe.Age, cfg.Stride = 1, 0, false, 1
+	p, err := New(cfg, signals)
+	if err != nil {
+		return nil, err
+	}
+	p.lasting, p.forgot = true, forgot
+	return p, nil
+}
+
 // Recipe returns the recipe in use, with its signals. It must not be changed.
 func (p *Partition) Recipe() *model.Recipe { return &p.recipe }
 
@@ -118,7 +133,7 @@ func (p *Partition) Row(row *event.Row, emit Emit) (Outcome, error) {
 		}
 	}
 	a := p.assets[row.Asset]
-	if a != nil && t >= (a.top+p.maxGap+2)*p.grid+p.lateness {
+	if a != nil && !p.lasting && t >= (a.top+p.maxGap+2)*p.grid+p.lateness {
 		if err := p.forget(a, emit); err != nil {
 			return Late, err
 		}
@@ -251,6 +266,9 @@ func (p *Partition) forget(a *asset, emit Emit) error {
 	}
 	p.remove(&a.life)
 	delete(p.assets, a.name)
+	if p.forgot != nil {
+		p.forgot(a.name)
+	}
 	a.name = ""
 	// Enough for a churn of assets; more would keep the memory of a crowd that has left.
 	if len(p.spare) < 256 {

@@ -1,8 +1,8 @@
 // Package surprise finds anomalies in a stream of one signal without training: how far its newest stretch is from the nearest of its past, and how unlikely such a distance is for this signal.
 //
 // The distance is that of nearest-neighbour discords (Keogh, Lin and Fu 2005, HOT SAX: Efficiently Finding the Most Unusual Time Series Subsequence, ICDM), against a bounded past; its likelihood that of Ahmad, Lavin,
-// Purdy and Agha (2017, Unsupervised real-time anomaly detection for streaming data, Neurocomputing 262): the mean of the newest distances against the normal distribution of many. No pipeline uses
-// it yet; bench/nab measures it.
+// Purdy and Agha (2017, Unsupervised real-time anomaly detection for streaming data, Neurocomputing 262): the mean of the newest distances against the normal distribution of many. A
+// pipeline chooses it with `detector: {surprise: {}}` (processors/anomaly); bench/nab measures it.
 package surprise
 
 import (
@@ -14,22 +14,34 @@ import (
 // Config are the settings.
 type Config struct {
 	// Warm is how many values come before anything is said; the signal's scale is learned from them.
-	Warm int
+	Warm int `yaml:"warm"`
 	// Length is that of a stretch, in values.
-	Length int
+	Length int `yaml:"length"`
 	// Past is how many stretches are remembered, one of every Stride values.
-	Past, Stride int
+	Past   int `yaml:"past"`
+	Stride int `yaml:"stride"`
 	// Long is of how many distances the distribution is, Short how many of the newest are held against it.
-	Long, Short int
+	Long  int `yaml:"long"`
+	Short int `yaml:"short"`
 	// Alarm is the score from which on something is said to be an anomaly; after it the score is cut for Rest values, so that one is told once.
-	Alarm float64
-	Rest  int
+	Alarm float64 `yaml:"alarm"`
+	Rest  int     `yaml:"rest"`
 }
 
 // Default returns the settings that were best on every second file of bench/nab, of fourteen that were tried. All fourteen were between 56 and 70 there.
 func Default() Config {
 	return Config{Warm: 500, Length: 6, Past: 700, Stride: 3, Long: 1000, Short: 2, Alarm: 0.5, Rest: 150}
 }
+
+// UnmarshalYAML reads a section over the defaults.
+func (c *Config) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Config
+	*c = Config(Default())
+	return unmarshal((*plain)(c))
+}
+
+// most bounds what a detector remembers, in values: 400 KB.
+const most = 100_000
 
 // Validate reports every fault with its key.
 func (c *Config) Validate() error {
@@ -40,13 +52,13 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Length >= 1 && c.Length <= 1000, "length", c.Length, "between 1 and 1000")
-	check(c.Warm >= 4*c.Length && c.Warm <= 1_000_000, "warm", c.Warm, "between four times length and 1000000")
-	check(c.Past >= 1 && c.Past <= 100_000, "past", c.Past, "between 1 and 100000")
-	check(c.Stride >= 1, "stride", c.Stride, "at least 1")
-	check(c.Long >= enough && c.Long <= 1_000_000, "long", c.Long, fmt.Sprintf("between %d and 1000000", enough))
+	check(c.Warm >= 4*c.Length && c.Warm <= most, "warm", c.Warm, fmt.Sprintf("between four times length and %d", most))
+	check(c.Past >= 1 && c.Past <= most/max(c.Length, 1), "past", c.Past, fmt.Sprintf("between 1 and %d, as %d values are remembered at most", most/max(c.Length, 1), most))
+	check(c.Stride >= 1 && c.Stride <= most, "stride", c.Stride, fmt.Sprintf("between 1 and %d", most))
+	check(c.Long >= enough && c.Long <= most, "long", c.Long, fmt.Sprintf("between %d and %d", enough, most))
 	check(c.Short >= 1 && c.Short <= c.Long, "short", c.Short, "between 1 and long")
 	check(c.Alarm > 0, "alarm", c.Alarm, "above 0")
-	check(c.Rest >= 0, "rest", c.Rest, "0 or more")
+	check(c.Rest >= 0 && c.Rest <= most, "rest", c.Rest, fmt.Sprintf("between 0 and %d", most))
 	return errors.Join(errs...)
 }
 
@@ -56,16 +68,16 @@ const enough = 50
 // leastSpread keeps a signal that repeats itself exactly from crying at its first rounding error: distances are in the signal's deviations.
 const leastSpread = 0.003
 
-// Detector watches one signal. It holds Past*Length + Long numbers, and the first Warm until they have come. It is not safe for concurrent use.
+// Detector watches one signal. It holds Past*Length values and Long distances, in single precision the values, and the first Warm values until they have come. It is not safe for concurrent use.
 type Detector struct {
 	cfg   Config
-	early []float64
+	early []float32
 	scale float64
 	n     int // values since the scale is known
 	// tail is the newest values, the newest last: two stretches.
-	tail []float64
+	tail []float32
 	// past holds stretches one after the other, the oldest at at*Length once it is full.
-	past []float64
+	past []float32
 	at   int
 	// far is a ring of distances.
 	far  []float64
@@ -77,23 +89,29 @@ type Detector struct {
 // New makes a detector; the configuration must be valid.
 func New(cfg Config) *Detector { return &Detector{cfg: cfg} }
 
+// Warm tells whether it has seen enough to say something.
+func (d *Detector) Warm() bool { return d.scale > 0 }
+
+// Gap tells it that values are missing between the last one and the next: no stretch reaches over the gap. What is known of the past stays.
+func (d *Detector) Gap() { d.tail = d.tail[:0] }
+
 // Update takes the next value and returns its score: 0 as usual, 1 as unlikely as one in ten thousand million, and no more than 30; 0 while it is warming up. NaN is skipped.
 func (d *Detector) Update(x float64) (score float64) {
 	if x != x {
 		return 0
 	}
 	if d.scale > 0 {
-		return d.take(x, true)
+		return d.take(float32(x), true)
 	}
-	if d.early = append(d.early, x); len(d.early) < d.cfg.Warm {
+	if d.early = append(d.early, float32(x)); len(d.early) < d.cfg.Warm {
 		return 0
 	}
 	mean, squares := 0.0, 0.0
 	for _, v := range d.early {
-		mean += v / float64(len(d.early))
+		mean += float64(v) / float64(len(d.early))
 	}
 	for _, v := range d.early {
-		squares += (v - mean) * (v - mean)
+		squares += (float64(v) - mean) * (float64(v) - mean)
 	}
 	d.scale = math.Sqrt(squares/float64(len(d.early))) + 1e-9
 	for _, v := range d.early {
@@ -103,7 +121,7 @@ func (d *Detector) Update(x float64) (score float64) {
 	return 0
 }
 
-func (d *Detector) take(x float64, tell bool) float64 {
+func (d *Detector) take(x float32, tell bool) float64 {
 	m := d.cfg.Length
 	d.tail = append(d.tail, x)
 	if len(d.tail) > 2*m {
@@ -131,7 +149,7 @@ func (d *Detector) take(x float64, tell bool) float64 {
 	return score
 }
 
-func (d *Detector) learn(stretch []float64) {
+func (d *Detector) learn(stretch []float32) {
 	m := d.cfg.Length
 	if len(d.past) < d.cfg.Past*m {
 		d.past = append(d.past, stretch...)
@@ -142,13 +160,13 @@ func (d *Detector) learn(stretch []float64) {
 }
 
 // distance returns how far a stretch is from the nearest of the past, in deviations of the signal a value, as a logarithm that grows slowly.
-func (d *Detector) distance(stretch []float64) float64 {
+func (d *Detector) distance(stretch []float32) float64 {
 	m := d.cfg.Length
 	best := math.Inf(1)
 	for from := 0; from < len(d.past); from += m {
 		sum := 0.0
 		for i, x := range stretch {
-			e := (x - d.past[from+i]) / d.scale
+			e := (float64(x) - float64(d.past[from+i])) / d.scale
 			if sum += e * e; sum >= best {
 				break
 			}
