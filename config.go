@@ -24,6 +24,7 @@ import (
 	"andon/model/adopt"
 	"andon/model/s3"
 	"andon/processors"
+	"andon/processors/anomaly"
 	"andon/processors/drift"
 	"andon/processors/features"
 	"andon/processors/vision"
@@ -134,6 +135,8 @@ type Pipeline struct {
 	Source ingest.Source `yaml:"source"`
 	// Window says how rows become windows; without it the pipeline stores and publishes readings only.
 	Window *features.Config `yaml:"window"`
+	// Detector scores the rows by what it learns from them as they come, without a trained network; it goes with Window, in the place of Model.
+	Detector *anomaly.Config `yaml:"detector"`
 	// Aggregate ends the pipeline at its features: the values of its windows are published. Instead of window and model.
 	Aggregate *Aggregate `yaml:"aggregate"`
 	// Vision says what is seen in the frames of a source of these; instead of window and aggregate.
@@ -350,6 +353,7 @@ func (c *Config) Validate() error {
 				errs = append(errs, fmt.Errorf("%s.window: a model needs windows: set at least their grid", key))
 			}
 		}
+		section(key, p.detectorFaults())
 		section(key+".drift", c.driftFaults(p))
 		section(key, c.visionFaults(p))
 		section(key+".loop", p.loopFaults())

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
 
 	"andon/deploy"
+	"andon/processors/anomaly"
+	"andon/processors/surprise"
 )
 
 // The reference file must say the defaults, all of them.
@@ -36,6 +40,39 @@ func TestReferenceConfigIsTheDefaults(t *testing.T) {
 	delete(all, "demo_cameras")
 	for _, key := range missing("", file, all) {
 		t.Errorf("deploy/andon.yaml does not show the key %s", key)
+	}
+}
+
+// The keys of detectors that deploy/andon.yaml shows, in a pipeline and in a comment, are all that there are, with their defaults.
+func TestDetectorsAreShown(t *testing.T) {
+	c, err := parseConfig(deploy.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.pipeline("machine-surprise")
+	if p == nil || p.Detector == nil || p.Detector.Surprise == nil || *p.Detector.Surprise != surprise.Default() {
+		t.Fatalf("machine-surprise: %+v is not the defaults", p)
+	}
+	line := regexp.MustCompile(`#\s+detector: (\{baseline: .*\})`).FindSubmatch(deploy.Config)
+	if line == nil {
+		t.Fatal("no comment shows the baseline")
+	}
+	var shown anomaly.Config
+	d := yaml.NewDecoder(bytes.NewReader(line[1]))
+	d.KnownFields(true)
+	if err := d.Decode(&shown); err != nil || *shown.Baseline != anomaly.DefaultBaseline() {
+		t.Errorf("%v: %+v is not the defaults", err, shown.Baseline)
+	}
+	for part, of := range map[string]any{string(line[1]): anomaly.DefaultBaseline(), string(deploy.Config): surprise.Default()} {
+		text, err := yaml.Marshal(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+			if key, _, _ := strings.Cut(l, ":"); !strings.Contains(part, key+": ") {
+				t.Errorf("the key %s is not shown", key)
+			}
+		}
 	}
 }
 

@@ -71,5 +71,5 @@ func panelIntake(cfg *Config, at ingest.Config, panel *processors.Panel, budget 
 	if err != nil {
 		return intake{}, fmt.Errorf("read the topic of drift: %w", err)
 	}
-	return intake{driftPipeline, in}, nil
+	return intake{driftPipeline, in, nil}, nil
 }

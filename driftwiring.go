@@ -11,7 +11,7 @@ import (
 // drift says how the pipeline's windows or frames are watched.
 func (p *Pipeline) drift() drift.Config {
 	switch {
-	case p.Window == nil && p.Vision == nil:
+	case p.Window == nil && p.Vision == nil || p.Detector != nil:
 		return drift.Config{} // nothing is scored
 	case p.Drift == nil:
 		return drift.Default()

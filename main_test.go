@@ -221,7 +221,7 @@ func TestTheLineRuns(t *testing.T) {
 	p := start(t, data)
 
 	const scored = "SELECT count() FROM andon.scores WHERE pipeline = '%s' AND value = value AND risk BETWEEN 0 AND 1 AND start < end AND version != '' AND latency_ns > 0"
-	for _, pipeline := range []string{"compressors", "machine-temperature"} {
+	for _, pipeline := range []string{"compressors", "machine-temperature", "machine-surprise"} {
 		p.await(t, "scores of "+pipeline, func() bool { return p.number(t, fmt.Sprintf(scored, pipeline)) > 0 })
 	}
 	if n := p.number(t, "SELECT uniqExact(asset) FROM andon.readings WHERE startsWith(asset, 'retired-')"); n != 100 {

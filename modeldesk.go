@@ -75,8 +75,8 @@ func (d *modelDesk) fits(m *model.Model) error {
 	if p == nil {
 		return nil
 	}
-	if p.Aggregate != nil {
-		return fmt.Errorf("pipelines.%s ends at the values of its windows, which no model scores", m.Pipeline)
+	if err := p.unscored(); err != nil {
+		return err
 	}
 	if takesFrames(p) || m.Picture != nil {
 		return fitsFrames(p, m)
@@ -166,8 +166,8 @@ func (d *modelDesk) make(p console.Push) (*model.Model, error) {
 		}
 		return nil, fmt.Errorf("there is no pipeline %q to use it; there are: %s", p.Pipeline, strings.Join(names, ", "))
 	}
-	if pipeline.Aggregate != nil {
-		return nil, fmt.Errorf("pipelines.%s ends at the values of its windows, which no model scores", p.Pipeline)
+	if err := pipeline.unscored(); err != nil {
+		return nil, err
 	}
 	if err := d.cfg.Models.Limits.Check(p.File); err != nil {
 		return nil, err

@@ -225,6 +225,13 @@ func (r *rescoring) define(ctx context.Context, c *replayCommand, from, to bound
 // version finds a model by its version, the first digits of one, or an alias.
 func (r *rescoring) version(name string) (string, error) {
 	pipeline := r.pipe.Name
+	if r.pipe.Detector != nil {
+		version, err := r.pipe.detectorVersion()
+		if err == nil && name != version && name != string(model.Champion) {
+			err = usage(fmt.Errorf("%s is scored by its detector, which is %s by this configuration: leave --model out; other settings of it are another --config", pipeline, version))
+		}
+		return version, err
+	}
 	if m := r.models.Named(pipeline, model.Alias(name)); m != nil {
 		return m.Version, nil
 	}

@@ -27,32 +27,35 @@ import (
 // run reads, scores and stores until all is done or ctx ends, and returns the state that it ended in.
 func (r *rescoring) run(ctx context.Context, workers int) (state string, err error) {
 	cfg, pipe, reg := r.cfg, r.pipe, prometheus.NewRegistry()
-	m, err := r.models.Get(pipe.Name, r.def.Version)
-	if err != nil {
-		return "", environment(err)
-	}
-	if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil {
-		return "", environment(err)
-	}
-	sc := cfg.Scorer
-	sc.Workers, sc.Threads = workers, 1
-	judge := scorer.New(sc, r.log, reg)
-	defer judge.Close()
-	if err := judge.Load(ctx, m); err != nil {
-		return "", err
-	}
-
 	if pipe.Window == nil {
 		return "", usage(fmt.Errorf("the pipeline %s makes no windows (window), so there is nothing to score", pipe.Name))
 	}
+	var by processors.Judge
+	var m *model.Model // nil where a detector scores
+	if pipe.Detector == nil {
+		if m, err = r.models.Get(pipe.Name, r.def.Version); err != nil {
+			return "", environment(err)
+		}
+		if err := ort.Open(cfg.library("libonnxruntime.so")); err != nil {
+			return "", environment(err)
+		}
+		sc := cfg.Scorer
+		sc.Workers, sc.Threads = workers, 1
+		judge := scorer.New(sc, r.log, reg)
+		defer judge.Close()
+		if err := judge.Load(ctx, m); err != nil {
+			return "", err
+		}
+		by = processors.Judge{Scorer: judge, Live: func() *model.Model { return m }}
+	}
 	pc := processors.Default()
 	pc.Pipeline, pc.Signals, pc.Source, pc.Flush, pc.Features = pipe.Name, pipe.Source.Columns(), fmt.Sprintf("%+v", pipe.Source.Spec), cfg.Flush, pipe.Window
-	pc.Rescore = &processors.Rescore{From: r.def.From, To: r.def.To}
-	line, err := processors.New(pc, processors.Judge{Scorer: judge, Live: func() *model.Model { return m }}, processors.Outlets{Sink: r}, processors.NewMetrics(reg), r.log)
+	pc.Detector, pc.Rescore = pipe.Detector, &processors.Rescore{From: r.def.From, To: r.def.To}
+	line, err := processors.New(pc, by, processors.Outlets{Sink: r}, processors.NewMetrics(reg), r.log)
 	if err != nil {
 		return "", usage(err)
 	}
-	if !m.Recipe.SameShape(line.Recipe()) {
+	if m != nil && !m.Recipe.SameShape(line.Recipe()) {
 		return "", usage(fmt.Errorf("model %s was trained on other windows than the pipeline %s makes now: name a model of the same signals, grid, length and features", m.Version, pipe.Name))
 	}
 	if r.def.State == clickhouse.RescoreStarted {
@@ -88,7 +91,7 @@ func (r *rescoring) run(ctx context.Context, workers int) (state string, err err
 	if err := r.tell(ctx, first.State, ""); err != nil {
 		return "", err
 	}
-	fmt.Fprintf(r.t.err, "replay %s of %s with model %s, as group %s\n", r.def.Run, pipe.Name, m.Version, r.group)
+	fmt.Fprintf(r.t.err, "replay %s of %s with model %s, as group %s\n", r.def.Run, pipe.Name, r.def.Version, r.group)
 	var progress sync.WaitGroup
 	showing, hide := context.WithCancel(ctx)
 	progress.Go(func() { r.show(showing, intake) })

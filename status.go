@@ -29,6 +29,7 @@ type statusBoard struct {
 	teacher  *trainer.Trainer
 	devices  func() []console.Device
 	uplink   func() *console.Uplink
+	lines    []intake
 }
 
 // teach is told of the trainer once there is one.
@@ -161,7 +162,9 @@ func (s *statusBoard) status() console.Status {
 		if p.Model != nil {
 			view.Task = string(p.Model.Task)
 		}
-		if s.models != nil {
+		if p.Detector != nil {
+			s.detectedView(p, &view)
+		} else if s.models != nil {
 			if m := s.models.Live(p.Name); m != nil {
 				view.Task, view.Unit, view.Horizon = string(m.Task), m.Unit, m.Horizon
 				view.Model, view.Trained, view.Metrics = m.Version, m.Lineage.Trained, m.Metrics

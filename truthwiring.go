@@ -55,6 +55,8 @@ func (p *Pipeline) truthRule(live *model.Model) (truth.Rule, bool) {
 	switch {
 	case p.Model != nil:
 		r = truth.Rule{Task: p.Model.Task, Grid: p.recipe().Grid, Cap: p.Model.Cap, Horizon: p.Model.Horizon}
+	case p.Detector != nil:
+		r = truth.Rule{Task: model.Anomaly, Grid: p.recipe().Grid}
 	case live != nil:
 		r = truth.Rule{Task: live.Task, Grid: live.Recipe.Grid, Cap: trainer.DefaultSpec(model.RemainingLife).Cap, Horizon: live.Horizon}
 		r.Cap = max(r.Cap, r.Horizon+1)

@@ -278,6 +278,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		return environment(err)
 	}
 	ensureState(ctx, cfg, bus, intakeAt, log)
+	status.detect(intakes)
 	journal := follow(ctx, cfg, bus, intakeAt, publisher, models, room("models"))
 	undo.add(journal.Close)
 
@@ -436,7 +437,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 				return once.Transactor(ctx, group, topic, partition)
 			})
 		}
-		all = append(all, intake{name, in})
+		all = append(all, intake{name, in, line})
 		return nil
 	}
 	base := 0
@@ -445,7 +446,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 		out.Vault = shelf{vault, int32(base)}
 		base += cfg.partitions(i)
 		pc := processors.Default()
-		pc.Features, pc.Readings, pc.Drift = p.Window, p.readings(), p.drift()
+		pc.Features, pc.Detector, pc.Readings, pc.Drift = p.Window, p.Detector, p.readings(), p.drift()
 		var err error
 		if pc.Vision, err = see.of(p); err != nil {
 			return nil, fmt.Errorf("pipelines.%s: %w", p.Name, err)
@@ -476,6 +477,7 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 type intake struct {
 	name string
 	*ingest.Intake
+	line *processors.Line
 }
 
 // featurizer gives the trainer the line's own windows.

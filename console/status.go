@@ -96,7 +96,10 @@ type Pipeline struct {
 	Grid    time.Duration `json:"-"`
 	Length  int           `json:"length"`
 	Horizon int           `json:"horizon,omitempty"`
-	// Model is the live version, empty before the first; Trained and Metrics are its own.
+	// Detector is what scores in the place of a model, empty where models do; Learning is how many assets it says nothing of yet because it learns from their first rows.
+	Detector string `json:"detector,omitempty"`
+	Learning int    `json:"learning,omitempty"`
+	// Model is the live version, empty before the first, or the detector's; Trained and Metrics are its own.
 	Model   string             `json:"model"`
 	Trained time.Time          `json:"trained,omitzero"`
 	Metrics map[string]float64 `json:"metrics,omitempty"`

@@ -11,6 +11,9 @@ export interface Pipeline {
   grid_seconds: number;
   length: number;
   horizon?: number;
+  /** What scores in the place of a model, and how many assets it says nothing of yet. */
+  detector?: string;
+  learning?: number;
   model: string;
   trained?: string;
   metrics?: Record<string, number>;

@@ -183,6 +183,7 @@ function PipelineRow({ p }: { p: Pipeline }) {
       <td>{p.task || windows(p) ? task(p.task) : 'Rows only'}</td>
       <td>
         {p.model ? <code>{p.model}</code> : <span class="muted">{run ? `training, ${percent(progress(run))}` : windows(p) ? 'none yet' : 'needs none'}</span>}
+        {!!p.learning && <div class="faint small">learns {count(p.learning)} {p.learning === 1 ? 'asset' : 'assets'}, without scores yet</div>}
         {p.model && p.trained && <div class="faint small">trained {duration((now() - Date.parse(p.trained)) / 1000)} ago</div>}
       </td>
       <td class="num">{rate(latest(p.name, 'records'))}</td>
