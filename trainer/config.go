@@ -111,7 +111,7 @@ type Spec struct {
 	MinRows int `yaml:"min_rows"`
 	// Settle is how long no new label must have come before the first training. For remaining-life and tasks of pictures.
 	Settle time.Duration `yaml:"settle"`
-	// Picture is of the tasks classification and detection; its network is cnn, and hidden, layers, recent, replay and what is for other tasks mean nothing to it.
+	// Picture is of the tasks classification and detection; its network is cnn. Keys that are for other networks and tasks are refused where they are not as they would be without being named.
 	Picture *PictureSpec `yaml:"picture"`
 }
 
@@ -205,7 +205,6 @@ func (s *Spec) Validate() error {
 	if s.Warm && s.Search.Trials > 1 {
 		f.check(false, "warm", s.Warm, "for search.trials above 1: networks of other sizes cannot begin with the champion's parameters")
 	}
-	f.check(!pictured(s.Task) || !s.Warm && s.Search.Trials <= 1, "warm, search", s.Task, "a task that has them")
 	f.check(s.Picture == nil || pictured(s.Task), "picture", "it", "for models of windows")
 	f.check(s.Hidden >= 1 && s.Hidden <= 1024, "hidden", s.Hidden, "between 1 and 1024")
 	f.check(s.Layers >= 1 && s.Layers <= 8, "layers", s.Layers, "between 1 and 8")

@@ -69,7 +69,7 @@ func studies(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, r
 		return nil, err
 	}
 	if pictured(p.Spec.Task) {
-		lesson, err := studyPictures(ctx, src, p, memory, run, o, w)
+		lesson, err := studyPictures(ctx, src, p, memory, run, o, champion, w)
 		if err != nil {
 			return nil, err
 		}

@@ -15,8 +15,12 @@ import (
 const leastSteps = 16
 
 // studyPictures is study for a task of pictures.
-func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, w Watcher) (*Lesson, error) {
+func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.Bytes, run string, o order, champion *model.Model, w Watcher) (*Lesson, error) {
 	s := &p.Spec
+	warm, begun := warmPictures(s, champion)
+	if warm != nil {
+		o.start = warm.digest
+	}
 	g, err := collectFrames(ctx, src, p, memory, false)
 	if err != nil {
 		return nil, err
@@ -25,6 +29,7 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	if err := g.enough(s, parts); err != nil {
 		return nil, err
 	}
+	g.balance(s, &o, parts)
 	if w.Ready != nil {
 		if err := w.Ready(Data{Windows: len(parts.train), Assets: g.cameras}); err != nil {
 			return nil, err
@@ -39,7 +44,10 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 			w.epoch(&o)(q)
 		}
 	}
-	d := drawn{g: g, spec: s, parts: parts}
+	d := drawn{g: g, spec: s, parts: parts, warm: warm}
+	if warm != nil {
+		c.Start = warm.params
+	}
 	learn := d.classifier
 	if s.Task == model.Detection {
 		learn = d.detector
@@ -53,11 +61,12 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 		Metrics: map[string]float64{"epoch": float64(d.outcome.Epoch / times), "epochs": float64(d.outcome.Epochs / times), "steps": float64(d.outcome.Steps), "validation_loss": d.outcome.ValLoss,
 			"training_frames": float64(len(parts.train)), "validation_frames": float64(len(parts.val))},
 		Lineage: model.Lineage{Run: run, Query: g.query, Digest: g.digest, Windows: len(parts.train) + len(parts.val), Assets: g.cameras, Seed: s.Seed, Offsets: g.spans}}
+	d.tell(meta.Metrics)
 	summary, err := d.measure(&p.Sight, &meta)
 	if err != nil {
 		return nil, err
 	}
-	summary += g.unknownTo(s, parts)
+	summary += begun + g.unknownTo(s, parts)
 	if d.outcome.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", d.outcome.Fallback)
 	}
@@ -112,9 +121,28 @@ type drawn struct {
 	g       *gallery
 	spec    *Spec
 	parts   division
+	warm    *beginning // nil: from scratch
 	outcome *fit.Outcome
 	file    []byte
 	form    string
+
+	center, spread, width, height float64
+}
+
+// tell notes what a later training needs to go on from this one.
+func (d *drawn) tell(metrics map[string]float64) {
+	metrics[pixelsMean], metrics[pixelsSpread] = d.center, d.spread
+	if d.spec.Task == model.Detection {
+		metrics[typicalWidth], metrics[typicalHeight] = d.width, d.height
+	}
+}
+
+func (p *PictureSpec) classifier() fit.Classifier {
+	return fit.Classifier{Channels: 3, Height: p.Height, Width: p.Width, Classes: p.Labels, Stages: p.Stages, Blocks: p.Blocks}
+}
+
+func (p *PictureSpec) detector() fit.Detector {
+	return fit.Detector{Height: p.Height, Width: p.Width, Classes: p.Labels, Stages: p.Stages, Blocks: p.Blocks}
 }
 
 // crops makes a classifier's set.
@@ -132,8 +160,11 @@ func (d *drawn) classifier(ctx context.Context, c fit.Config, tell func(fit.Prog
 	p := d.spec.Picture
 	train, val := d.crops(d.parts.train), d.crops(d.parts.val)
 	train.Balance, train.Augment = true, p.augment()
-	net := fit.Classifier{Channels: 3, Height: p.Height, Width: p.Width, Classes: p.Labels, Stages: p.Stages, Blocks: p.Blocks}
-	net.Center, net.Spread = train.Scale()
+	net := p.classifier()
+	if net.Center, net.Spread = train.Scale(); d.warm != nil {
+		net.Center, net.Spread = d.warm.center, d.warm.spread
+	}
+	d.center, d.spread = net.Center, net.Spread
 	t, err := fit.TrainClassifier(ctx, net, c, train, val, tell)
 	if err != nil {
 		return err
@@ -158,9 +189,12 @@ func (d *drawn) detector(ctx context.Context, c fit.Config, tell func(fit.Progre
 	p := d.spec.Picture
 	train, val := d.scenes(d.parts.train), d.scenes(d.parts.val)
 	train.Balance, train.Augment = true, p.augment()
-	net := fit.Detector{Height: p.Height, Width: p.Width, Classes: p.Labels, Stages: p.Stages, Blocks: p.Blocks}
+	net := p.detector()
 	net.Center, net.Spread = train.Scale()
-	net.TypicalWidth, net.TypicalHeight = train.Typical()
+	if net.TypicalWidth, net.TypicalHeight = train.Typical(); d.warm != nil {
+		net.Center, net.Spread, net.TypicalWidth, net.TypicalHeight = d.warm.center, d.warm.spread, d.warm.width, d.warm.height
+	}
+	d.center, d.spread, d.width, d.height = net.Center, net.Spread, net.TypicalWidth, net.TypicalHeight
 	t, err := fit.TrainDetector(ctx, net, c, train, val, tell)
 	if err != nil {
 		return err

@@ -492,6 +492,114 @@ func TestCrops(t *testing.T) {
 	}
 }
 
+// A challenger may begin with the champion's parameters, where it is of the same network and tells the same; else it begins from scratch and says why.
+func TestWarmPictures(t *testing.T) {
+	orttest.Open(t)
+	src := &film{frames: shootFilm(t, "dock-1", 160, noon, 4)}
+	of := func(task model.Task, epochs int) *Pipeline {
+		p := pictureLine(task, "red", "green")
+		if task == model.Classification {
+			p = pictureLine(task, "empty", "something")
+			p.Spec.Picture.Normal, p.Spec.Picture.Stages = "empty", []int{8, 8, 8}
+		}
+		p.Spec.Epochs = epochs
+		return p
+	}
+	for _, task := range []model.Task{model.Classification, model.Detection} {
+		if task == model.Classification {
+			src = &film{frames: slices.Clone(src.frames)}
+			for i := range src.frames {
+				if f := &src.frames[i]; f.Labels[0].Kind != event.KindClear {
+					f.Labels = []event.Label{{Kind: "something"}}
+				}
+			}
+		} else {
+			src = &film{frames: shootFilm(t, "dock-1", 160, noon, 4)}
+		}
+		first, err := Learn(t.Context(), src, of(task, 6), 64<<20, "first", Watcher{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := of(task, 1)
+		p.Spec.LearningRate, p.Spec.Average = 1e-6, 0
+		study := func(champion *model.Model) *Lesson {
+			t.Helper()
+			all, err := studies(t.Context(), src, p, 64<<20, "again", order{again: true}, champion, Watcher{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all[0]
+		}
+		cold := study(first.Model)
+		p.Spec.Warm = true
+		warm := study(first.Model)
+		if !strings.Contains(warm.Summary, "begun with the champion's parameters") || warm.Model.Lineage.Start != digest(first.Model.ONNX) || cold.Model.Lineage.Start != "" {
+			t.Errorf("%s: %s; %+v", task, warm.Summary, warm.Model.Lineage)
+		}
+		if math.Abs(warm.Loss-first.Loss) > 0.01*first.Loss || cold.Loss < 1.5*first.Loss {
+			t.Errorf("%s: a loss of %v after %v, and of %v from scratch", task, warm.Loss, first.Loss, cold.Loss)
+		}
+		other := *first.Model
+		other.Picture = &model.Picture{Labels: []string{"green", "red"}}
+		if l := study(&other); !strings.Contains(l.Summary, "from scratch, since the champion gives no start: it tells [green red]") {
+			t.Error(l.Summary)
+		}
+		p.Spec.Picture.Stages = []int{8, 16, 16}
+		if l := study(first.Model); !strings.Contains(l.Summary, "from scratch, since the champion gives no start: parameter") {
+			t.Error(l.Summary)
+		}
+	}
+}
+
+// Recent frames have the share of the weight that the older ones leave them; a person's weights stay beside that.
+func TestBalanceFrames(t *testing.T) {
+	s := DefaultSpec(model.Classification)
+	s.Picture.Labels, s.Recent, s.Replay = []string{"a", "b"}, time.Minute, 0.5
+	build := func() *gallery {
+		g := &gallery{}
+		for i := range 300 {
+			g.all = append(g.all, example{camera: "c", captured: noon + int64(i)*1e9, class: i / 3 % 2, weight: 1})
+		}
+		d := g.part(&s)
+		heavy := &g.all[d.train[len(d.train)-1]]
+		heavy.weight, heavy.missed = 5, true
+		return g
+	}
+	sums := func(g *gallery, d division) (old, recent float64) {
+		for _, i := range slices.Concat(d.train, d.val) {
+			if e := &g.all[i]; e.missed {
+				continue
+			} else if e.captured > noon+239e9 {
+				recent += float64(e.weight)
+			} else {
+				old += float64(e.weight)
+			}
+		}
+		return old, recent
+	}
+	g := build()
+	d := g.part(&s)
+	g.sum()
+	before := g.digest
+	g.balance(&s, &order{again: true}, d)
+	old, recent := sums(g, d)
+	if math.Abs(old/recent-1) > 0.1 || math.Abs((old+recent)/float64(len(d.train)+len(d.val)-1)-1) > 0.05 || g.digest == before || g.all[d.train[len(d.train)-1]].weight < 7 {
+		t.Errorf("old ones weigh %v, recent ones %v, of %d; the missed one %v", old, recent, len(d.train)+len(d.val), g.all[d.train[len(d.train)-1]].weight)
+	}
+	for _, o := range []order{{}, {again: true, since: noon - 1}} { // the first run, and one in which all is recent
+		g = build()
+		g.balance(&s, &o, d)
+		if g.digest != before {
+			t.Errorf("%+v: weights were changed", o)
+		}
+	}
+	s.Replay, g = 0, build()
+	g.balance(&s, &order{again: true}, d)
+	if g.digest != before {
+		t.Error("weights were changed without replay")
+	}
+}
+
 // A stretch of a camera's time is one number of a campaign, and counts as an asset.
 func TestBookOfFrames(t *testing.T) {
 	p := pictureLine(model.Classification, "a", "b")
@@ -593,13 +701,16 @@ func TestPictureSpec(t *testing.T) {
 	}
 	for text, fault := range map[string]string{
 		"task: detection": "picture.labels: [] is not 1 or more names",
-		"task: classification\npicture: {labels: [a]}":                                    "picture.labels: [a] is not 2 or more names",
-		"task: classification\npicture: {labels: [a, a]}":                                 "picture.labels[1]: a is not a name of its own",
-		"task: detection\npicture: {labels: [a], normal: a}":                              "picture.normal: a is not one of a classification's labels",
-		"task: detection\nnetwork: gru\npicture: {labels: [a]}":                           "network: gru is not cnn",
-		"task: detection\npicture: {labels: [a], stages: []}":                             "picture.stages: [] is not one to six numbers of channels",
-		"task: detection\npicture: {labels: [a], width: 5000}":                            "picture.width: 5000 is not between 16 and 1280",
-		"task: detection\npicture: {labels: [a], augment: {turn: true}}":                  "picture.augment.turn: true is not for other than square inputs",
+		"task: classification\npicture: {labels: [a]}":                   "picture.labels: [a] is not 2 or more names",
+		"task: classification\npicture: {labels: [a, a]}":                "picture.labels[1]: a is not a name of its own",
+		"task: detection\npicture: {labels: [a], normal: a}":             "picture.normal: a is not one of a classification's labels",
+		"task: detection\nnetwork: gru\npicture: {labels: [a]}":          "network: gru is not cnn",
+		"task: detection\npicture: {labels: [a], stages: []}":            "picture.stages: [] is not one to six numbers of channels",
+		"task: detection\npicture: {labels: [a], width: 5000}":           "picture.width: 5000 is not between 16 and 1280",
+		"task: detection\npicture: {labels: [a], augment: {turn: true}}": "picture.augment.turn: true is not for other than square inputs",
+		"task: detection\npicture: {labels: [a]}\nhidden: 7\ncap: 3":     "hidden: 7 is not for models of pictures, which have no such setting: take it out, and see picture.stages\ncap: 3 is not for models of pictures, which have no such setting: take it out",
+		"task: classification\npicture: {labels: [a, b]}\nsearch: {trials: 4}\nmin_rows: 5": "search.trials: 4 is not for models of pictures, which have no such setting: take it out\n" +
+			"min_rows: 5 is not for models of pictures, which have no such setting: take it out, and see picture.min_frames",
 		"task: anomaly\npicture: {labels: [a]}":                                           "picture: it is not for models of windows",
 		"task: classification\npicture: {labels: [a, b], threshold: 1, min_frames: 1}":    "picture.threshold: 1 is not 0 or more and less than 1\npicture.min_frames: 1 is not at least 4",
 		"task: classification\npicture: {labels: [a, b], block: 0s, augment: {shift: 1}}": "picture.block: 0s is not a positive duration\npicture.augment.shift: 1 is not between 0 and 0.5",

@@ -54,7 +54,7 @@ func pictured(t model.Task) bool { return t == model.Classification || t == mode
 func (s *Spec) pictureDefaults() {
 	s.Network, s.Unit = "cnn", ""
 	s.Batch = 16
-	s.Epochs, s.Patience = 15, 6 // 15 and 60 steps an epoch at least; more gained nothing on the demo's cameras
+	s.Epochs, s.Patience = 15, 15 // more gained nothing on the demo's cameras; some stand on a plateau for half of it before they learn, as where frames of day and night are mixed
 	s.Decay, s.Clip = 0.05, 5
 	s.Average = 0.95
 	s.Dropout = 0.1
@@ -74,7 +74,7 @@ func (s *Spec) pictureDefaults() {
 		p.Width, p.Height, p.Stages, p.Blocks, p.Threshold, p.Overlap = 240, 136, []int{16, 32, 48}, 1, 0, 0.45
 		p.Augment.Zoom = 0.2
 		s.Batch = 8
-		s.Epochs, s.Patience = 25, 10 // where a thing lies is learned more slowly than that there is one
+		s.Epochs, s.Patience = 25, 15 // where a thing lies is learned more slowly than that there is one
 	}
 }
 
@@ -83,6 +83,19 @@ func (s *Spec) pictureFaults(f *faults) {
 	p := s.Picture
 	f.check(s.Network == "cnn", "network", s.Network, "cnn")
 	f.check(s.Settle >= 0, "settle", s.Settle, "0 or more")
+	plain := DefaultSpec(s.Task)
+	const other = "for models of pictures, which have no such setting: take it out"
+	f.check(s.Hidden == plain.Hidden, "hidden", s.Hidden, other+", and see picture.stages")
+	f.check(s.Layers == plain.Layers, "layers", s.Layers, other+", and see picture.stages")
+	f.check(s.Search.Trials <= 1, "search.trials", s.Search.Trials, other)
+	f.check(len(s.Search.Networks) == 0, "search.networks", s.Search.Networks, other)
+	f.check(s.Search.Keep <= 1, "search.keep", s.Search.Keep, other)
+	f.check(s.Search.Budget == 0, "search.budget", s.Search.Budget, other)
+	f.check(!s.Censored, "censored", s.Censored, other)
+	f.check(s.Cap == plain.Cap, "cap", s.Cap, other)
+	f.check(s.Horizon == plain.Horizon, "horizon", s.Horizon, other)
+	f.check(s.MinAssets == plain.MinAssets, "min_assets", s.MinAssets, other+", and see picture.min_frames")
+	f.check(s.MinRows == plain.MinRows, "min_rows", s.MinRows, other+", and see picture.min_frames")
 	if p == nil {
 		f.check(false, "picture", "nothing", "what the network takes of a frame, and its labels")
 		return

@@ -16,7 +16,8 @@ type Augment struct {
 	Shift int
 	// Zoom enlarges, or makes smaller, by up to this share; what comes in at the edge is mirrored.
 	Zoom float64
-	// Brightness is added, up to so much either way, to pixels in [0, 1]; Contrast stretches them about their mean by up to this share. Results stay in [0, 1].
+	// Brightness is added, up to so much either way, to pixels in [0, 1], and less to crops that are nearly black or white, of which nothing would be left; Contrast stretches them about their mean by up to
+	// this share. Results stay in [0, 1].
 	Brightness, Contrast float64
 }
 
@@ -79,12 +80,14 @@ type look struct {
 // draw writes the picture's planes, as they look, to dst in [0, 1].
 func (l look) draw(dst []float32, picture []byte) {
 	add := l.add
-	if l.gain != 1 {
-		mean := 0.0
+	if l.gain != 1 || add != 0 {
+		sum := 0
 		for _, p := range picture {
-			mean += float64(p) / 255 / float64(len(picture))
+			sum += int(p)
 		}
-		add += mean * (1 - l.gain)
+		mean := float64(sum) / 255 / float64(len(picture))
+		const room = 0.3 // between the mean and black or white, from which on there is room for the whole
+		add = add*min(mean/room, (1-mean)/room, 1) + mean*(1-l.gain)
 	}
 	var level [256]float32
 	for p := range level {

@@ -14,6 +14,12 @@ func (n Network) Start(file []byte) ([]float32, error) { return startOf(n, file)
 // Start is Network.Start of an autoencoder.
 func (n Autoencoder) Start(file []byte) ([]float32, error) { return startOf(n, file) }
 
+// Start is Network.Start of a classifier. How its pixels are scaled and what its classes are belongs to the parameters, and is the caller's to know.
+func (n Classifier) Start(file []byte) ([]float32, error) { return startOf(n, file) }
+
+// Start is Network.Start of a detector, whose typical size belongs to the parameters, too.
+func (n Detector) Start(file []byte) ([]float32, error) { return startOf(n, file) }
+
 func startOf(n network, file []byte) ([]float32, error) {
 	all, err := onnx.Constants(file)
 	if err != nil {
