@@ -68,6 +68,21 @@ type SketchFeature struct {
 	Tests [3]Sums `json:"tests"`
 	// Furthest names assets that are furthest off, the furthest first.
 	Furthest []string `json:"furthest,omitempty"`
+	// Vector is of embeddings, nil for what is one number.
+	Vector *SketchVector `json:"vector,omitempty"`
+}
+
+// SketchVector is what Sums are of a number for the features of embeddings: their squares are of lengths. It adds up, too.
+type SketchVector struct {
+	// Sum is of the features less what is expected of them; ClusterCross of the sums of assets times their windows, BlockCross of parts of time.
+	Sum          []float32 `json:"sum"`
+	ClusterCross []float32 `json:"cluster_cross"`
+	BlockCross   []float32 `json:"block_cross"`
+	// Within is the sum over windows of the mean squared distance of one of the reference's embeddings from their mean, Freedom of how many dimensions they effectively are, times windows.
+	Within  float64 `json:"within"`
+	Freedom float64 `json:"freedom"`
+	// Of Sums that is not used which Sum and the Crosses of the vector are.
+	Sums `json:"sums"`
 }
 
 // What a feature is.

@@ -39,6 +39,8 @@ type Limits struct {
 	PSI   float64 `yaml:"psi"`
 	JS    float64 `yaml:"js"`
 	Place float64 `yaml:"place"`
+	// MMD is of embeddings: by how much their mean has moved, in what one of them is usually away from it.
+	MMD float64 `yaml:"mmd"`
 }
 
 // Default returns the settings of a fleet of tens to thousands of assets.
@@ -54,8 +56,8 @@ func Default() Config {
 		// One round in a hundred has a false one where the tests' variances are right; they are more often too wide than too narrow, and it takes two rounds and two distances besides.
 		FalseDiscovery: 0.01,
 		// What a shift of about 0.4 standard deviations passes (KS 0.15, place 0.11), or a spread of 1.6 times. Smaller shifts are found, too, but are no reason to wake anybody. PSI 0.2 is the custom
-		// of scorecards.
-		Limits: Limits{KS: 0.15, PSI: 0.2, JS: 0.2, Place: 0.1},
+		// of scorecards. An embedding has more than one direction in which something may move: a quarter of its spread is a shift of one deviation in one of sixteen.
+		Limits: Limits{KS: 0.15, PSI: 0.2, JS: 0.2, Place: 0.1, MMD: 0.25},
 		Agree:  2,
 		Dwell:  2, // one odd piece is not a change
 		// A change that comes and goes is one matter.
@@ -87,7 +89,7 @@ func (c *Config) Validate() error {
 	check(c.Every >= 0, "every", c.Every, "0 or more")
 	check(c.Learn >= 4*50 && c.Learn <= 20_000, "learn", c.Learn, "between 200 and 20000: they are kept in memory until then")
 	check(c.FalseDiscovery > 0 && c.FalseDiscovery <= 0.2, "false_discovery", c.FalseDiscovery, "above 0 and at most 0.2")
-	for key, v := range map[string]float64{"ks": c.Limits.KS, "psi": c.Limits.PSI, "js": c.Limits.JS, "place": c.Limits.Place} {
+	for key, v := range map[string]float64{"ks": c.Limits.KS, "psi": c.Limits.PSI, "js": c.Limits.JS, "place": c.Limits.Place, "mmd": c.Limits.MMD} {
 		check(v >= 0, "limits."+key, v, "0 or more")
 	}
 	check(c.Agree >= 0 && c.Agree <= 4, "agree", c.Agree, "between 0 and 4: there are four distances")

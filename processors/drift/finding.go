@@ -23,6 +23,7 @@ const (
 	MeasureKS      = "ks"      // the greatest difference of the distribution functions
 	MeasureMissing = "missing" // values are missing more often, or less
 	MeasureMean    = "mean"    // the mean has moved, of a loss
+	MeasureMMD     = "mmd"     // the embeddings' distribution, by the maximum mean discrepancy
 	MeasureKind    = "kind"    // a camera that the reference does not know is further from its cameras than they are from each other
 )
 
@@ -71,6 +72,7 @@ func Add(s, o *event.Sketch) {
 			f.Tests[t] = plus(f.Tests[t], g.Tests[t])
 		}
 		f.Furthest = slices.Concat(f.Furthest, g.Furthest)
+		f.Vector = addVector(f.Vector, g.Vector)
 		both = append(both, *f)
 	}
 	s.Features = both
@@ -163,6 +165,10 @@ func compareFeature(s *event.Sketch, f *event.SketchFeature) Finding {
 	out.Size = out.KS
 	if s.Stranger { // how it is spread, and from where, is its own matter
 		take(student(place, v, freedom), MeasureKind, place)
+		if f.Vector != nil {
+			size, p := discrepancy(s, f.Vector)
+			take(p, MeasureMMD, size)
+		}
 		out.Q = out.P
 		return out
 	}
@@ -173,6 +179,11 @@ func compareFeature(s *event.Sketch, f *event.SketchFeature) Finding {
 		take(kolmogorov(out.KS*math.Sqrt(out.Effective)), MeasureKS, out.KS)
 	}
 	tried := 3.0
+	if f.Vector != nil {
+		tried++
+		size, p := discrepancy(s, f.Vector)
+		take(p, MeasureMMD, size)
+	}
 	if f.Missing > 0 || f.ExpectedMissing > 0 {
 		tried++
 		take(student(f.Tests[testMissing].Sum/n, mv, mf), MeasureMissing, out.Missing)

@@ -240,13 +240,17 @@ func (p *portion) reset() {
 	p.names = p.names[:0]
 }
 
+func (m *Monitor) groupName(g int) string {
+	if g < len(m.groups) {
+		return m.groups[g].Name
+	}
+	return Fleet
+}
+
 // sketch tells of one group's part of the piece.
 func (m *Monitor) sketch(g int, part *portion) event.Sketch {
 	p, c := m.profile, part.clusters
-	name := Fleet
-	if g < len(m.groups) {
-		name = m.groups[g].Name
-	}
+	name := m.groupName(g)
 	n := float64(part.windows)
 	stranger := g < len(m.groups) && m.groups[g].Stranger
 	out := event.Sketch{Stranger: stranger, Position: m.last, Group: name, Piece: m.pieces, Reference: p.From, Start: part.start, End: part.end, Windows: part.windows, Clusters: len(c.n), Blocks: c.counted(),

@@ -192,7 +192,8 @@ func (l *panelLine) judge(r *event.Round, c *Config) {
 		case trending && f.Votes >= c.Agree: // the reference's own noise hides what the line has seen to begin
 			f.Drifted, f.Measure = true, string(KindADWIN)
 		default:
-			f.Drifted = f.Q <= c.FalseDiscovery && (f.Votes >= c.Agree || f.Measure == MeasureMissing && math.Abs(f.Missing) >= c.Limits.Place)
+			alone := f.Measure == MeasureMissing && math.Abs(f.Missing) >= c.Limits.Place || f.Measure == MeasureMMD && f.Size >= c.Limits.MMD
+			f.Drifted = f.Q <= c.FalseDiscovery && (f.Votes >= c.Agree || alone)
 		}
 		if !f.Drifted {
 			continue
@@ -271,7 +272,7 @@ func (l *panelLine) decide(kind string, r *event.Round, c *Config, of func(*Find
 	}
 	slices.SortStableFunc(causes, func(a, b event.Cause) int {
 		last := func(c event.Cause) int { // it tells that something has changed, and not what
-			if c.Feature == togetherName {
+			if c.Feature == togetherName || c.Feature == EmbeddingName {
 				return 1
 			}
 			return 0
@@ -367,6 +368,9 @@ func causeOf(f *Finding) event.Cause {
 
 // size is what causes are sorted by: the distance of the distributions, or of a loss how much of it is new.
 func size(f *Finding) float64 {
+	if f.Measure == MeasureMMD {
+		return f.Size
+	}
 	if f.Role == event.RoleLoss {
 		return (f.Now - f.Before) / math.Max(f.Before, 1e-9)
 	}

@@ -84,8 +84,11 @@ const (
 	tests
 )
 
-// togetherName is the feature of how badly the inputs go together.
-const togetherName = "together"
+// togetherName is the feature of how badly the inputs go together, EmbeddingName that of how unlike the reference's a model's embeddings are.
+const (
+	togetherName  = "together"
+	EmbeddingName = "embedding"
+)
 
 // Rows is what a Profile is made of.
 type Rows struct {
