@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 
+	"andon/model"
 	"andon/processors"
 	"andon/processors/drift"
+	"andon/processors/vision"
 	"andon/trainer"
 )
 
@@ -33,7 +35,7 @@ func (c *Config) driftFaults(p *Pipeline) error {
 // refer makes the references of the pipeline's models, so that the line knows what their windows used to look like.
 func (p *Pipeline) refer() trainer.Refer {
 	d := p.drift()
-	if !d.Enabled || p.Window == nil { // a model of pictures learns a reference from its first frames on the line
+	if !d.Enabled || p.Window == nil {
 		return nil
 	}
 	return func(s *trainer.Seen) ([]byte, error) {
@@ -56,4 +58,26 @@ func (p *Pipeline) refer() trainer.Refer {
 		}
 		return profile.AppendBinary(nil)
 	}
+}
+
+// referPictures makes the references of the pipeline's models of frames.
+func (p *Pipeline) referPictures() trainer.ReferPictures {
+	d := p.drift()
+	if !d.Enabled || p.Vision == nil {
+		return nil
+	}
+	return func(meta *model.Meta) trainer.PictureReference {
+		return pictureReference{vision.NewReference(meta, p.Vision, d)}
+	}
+}
+
+// pictureReference is vision's as the trainer asks it.
+type pictureReference struct{ *vision.Reference }
+
+func (r pictureReference) Add(f *trainer.SeenFrame) error {
+	s := vision.Shown{Camera: f.Camera, Captured: f.Captured, Learned: f.Learned}
+	for _, p := range f.Pictures {
+		s.Pictures = append(s.Pictures, vision.Looked(p))
+	}
+	return r.Reference.Add(&s)
 }

@@ -22,11 +22,12 @@ pipelines:
     partitions: 1
     source: {topic: gate.frames}
     vision: {max_age: 0s, newest: false, keep: {every: 1ms}}
+    drift: {every: 0s, windows: 50}
     model:
       task: classification
       settle: 2s
       epochs: 5
-      picture: {width: 32, height: 18, labels: [clear, person], normal: clear, stages: [8, 8], min_frames: 100, block: 200ms, augment: {brightness: 0, contrast: 0}}
+      picture: {width: 32, height: 18, labels: [clear, person], normal: clear, stages: [8, 8], min_frames: 160, block: 200ms, augment: {brightness: 0, contrast: 0}}
 `
 
 // Frames that people labelled become a model that scores the next ones.
@@ -67,7 +68,7 @@ func TestFramesTrainAModel(t *testing.T) {
 		return r, f.Captured, person
 	}
 	var frames, labels []*kgo.Record
-	for range 120 {
+	for range 200 {
 		r, captured, person := frame()
 		frames = append(frames, r)
 		kind := "clear"
@@ -90,7 +91,7 @@ func TestFramesTrainAModel(t *testing.T) {
 		t.Fatalf("the training ended with %s", got)
 	}
 	var next []*kgo.Record
-	for range 28 {
+	for range 58 {
 		r, _, _ := frame()
 		next = append(next, r)
 	}
@@ -98,10 +99,10 @@ func TestFramesTrainAModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await(t, "scored frames", func() bool {
-		return p.number(t, "SELECT count() FROM andon.frames WHERE status = 'scored' AND sequence >= 120") == 28
+		return p.number(t, "SELECT count() FROM andon.frames WHERE status = 'scored' AND sequence >= 200") == 58
 	})
-	if n := p.number(t, "SELECT count() FROM andon.frames WHERE status = 'scored' AND sequence >= 120 AND (label = 'person') = (intDiv(sequence, 7) % 2 = 1) AND (risk > 0.5) = (label = 'person')"); n < 27 {
-		t.Errorf("%v of 28 frames are right: %v", n, p.sql(t, "SELECT sequence, label, risk FROM andon.frames WHERE sequence >= 120 ORDER BY sequence"))
+	if n := p.number(t, "SELECT count() FROM andon.frames WHERE status = 'scored' AND sequence >= 200 AND (label = 'person') = (intDiv(sequence, 7) % 2 = 1) AND (risk > 0.5) = (label = 'person')"); n < 56 {
+		t.Errorf("%v of 58 frames are right: %v", n, p.sql(t, "SELECT sequence, label, risk FROM andon.frames WHERE sequence >= 200 ORDER BY sequence"))
 	}
 	code, out, talk := ask(t, "model", "list", "--data", data, "--json")
 	var list []shownModel
@@ -110,8 +111,15 @@ func TestFramesTrainAModel(t *testing.T) {
 	}
 	m := list[0]
 	l := m.Lineage
-	if m.Picture == nil || m.Picture.Normal != "clear" || m.Metrics["validation_accuracy"] < 0.9 || len(l.Digest) != 64 || l.Query == "" || len(l.Offsets) != 1 || l.Offsets[0].Topic != "gate.frames" || l.Offsets[0].Next != 120 {
+	if m.Picture == nil || m.Picture.Normal != "clear" || m.Metrics["validation_accuracy"] < 0.9 || len(l.Digest) != 64 || l.Query == "" || len(l.Offsets) != 1 || l.Offsets[0].Topic != "gate.frames" || l.Offsets[0].Next < 160 || l.Offsets[0].Next > 200 {
 		t.Errorf("%+v", m.Meta)
+	}
+	// The model carries what its frames were like, what it is expected to lose, and what its embeddings were, and the line holds the next frames against that at once.
+	p.await(t, "a piece held against the model's reference", func() bool {
+		return p.number(t, "SELECT count() FROM andon.drift WHERE pipeline = 'gate' AND reference = 'model' AND group = 'dock'") > 0
+	})
+	if got := fmt.Sprint(p.sql(t, "SELECT groupArray(feature) FROM (SELECT DISTINCT feature FROM andon.drift ORDER BY feature)")); got != "[[[P(clear) P(person) blue brightness contrast embedding loss red risk saturation sharpness together]]]" {
+		t.Errorf("watched: %s", got)
 	}
 	// What it did not learn from judges it in every scenario, on the page and on the command line.
 	var table evaluate.Table
@@ -137,6 +145,6 @@ func TestFramesTrainAModel(t *testing.T) {
 	if err := client.ProduceSync(ctx, &kgo.Record{Topic: "andon.labels", Key: []byte("dock"), Value: labels[3].Value}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	p.await(t, "the label", func() bool { return p.number(t, "SELECT count() FROM andon.labels") > 120 })
+	p.await(t, "the label", func() bool { return p.number(t, "SELECT count() FROM andon.labels") > 200 })
 	p.rebuilds(t, "gate")
 }

@@ -76,7 +76,7 @@ func (c *Config) taught() (all []trainer.Pipeline) {
 		switch {
 		case p.Model == nil:
 		case p.Vision != nil:
-			all = append(all, trainer.Pipeline{Name: p.Name, Spec: *p.Model, Loop: p.loop(), Sight: p.sight(), Section: p.section})
+			all = append(all, trainer.Pipeline{Name: p.Name, Spec: *p.Model, Loop: p.loop(), Sight: p.sight(), ReferPictures: p.referPictures(), Section: p.section})
 		default:
 			all = append(all, trainer.Pipeline{Name: p.Name, Recipe: p.recipe(), Spec: *p.Model, Loop: p.loop(), Featurize: p.featurizer(), Refer: p.refer(), Section: p.section})
 		}

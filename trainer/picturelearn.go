@@ -70,7 +70,11 @@ func studyPictures(ctx context.Context, src Source, p *Pipeline, memory event.By
 	if d.outcome.Fallback != nil {
 		summary += fmt.Sprintf("; trained on the CPU, CUDA does not work here: %v", d.outcome.Fallback)
 	}
-	m, err := o.seal(p, s, d.file, meta)
+	file, err := d.refer(p, &meta)
+	if err != nil {
+		return nil, err
+	}
+	m, err := o.seal(p, s, file, meta)
 	if err != nil {
 		return nil, err
 	}

@@ -7,37 +7,20 @@ import (
 
 	"andon/event"
 	"andon/model"
-	"andon/model/ort"
 )
 
 // sights runs a model's file on examples, one at a time, and returns what the code that serves reads of each, with boxes and classes of any confidence above the least.
 func (g *gallery) sights(file []byte, p model.Picture, s *Sight, rows []int, least float32) (boxes [][]event.Box, labels []string, err error) {
 	p.Threshold = least
-	session, err := ort.NewSession(file, ort.Options{Inputs: []string{model.Frame}})
+	look, err := newLooker(file, &p)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer session.Close()
-	in, err := ort.NewTensor[float32](1, 3, int64(p.Height), int64(p.Width))
-	if err != nil {
-		return nil, nil, err
-	}
-	defer in.Close()
+	defer look.close()
 	for _, i := range rows {
-		for k, v := range g.all[i].pixels {
-			in.Data()[k] = float32(v) / 255
-		}
-		got, err := session.Compute([]ort.Value{in})
+		_, outs, err := look.at(g.all[i].pixels)
 		if err != nil {
 			return nil, nil, err
-		}
-		var outs []model.Tensor
-		for _, a := range got {
-			t := model.Tensor{Data: a.Data}
-			for _, d := range a.Shape {
-				t.Shape = append(t.Shape, int(d))
-			}
-			outs = append(outs, t)
 		}
 		found, label, _, err := s.Read(&p, outs, 0, nil)
 		if err != nil {

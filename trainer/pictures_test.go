@@ -208,6 +208,44 @@ func TestLearnClassifier(t *testing.T) {
 	if !p.fits(m) {
 		t.Error("the model does not fit the pipeline that made it")
 	}
+	if len(m.Reference) > 0 {
+		t.Error("a reference that nobody made")
+	}
+	// Its reference is made of all of its frames, and told which it has learned from.
+	var ref *diary
+	p.ReferPictures = func(meta *model.Meta) PictureReference {
+		ref = &diary{meta: *meta, said: "what its frames were like"}
+		return ref
+	}
+	lesson, err = Learn(t.Context(), src, p, 64<<20, "dock-1", Watcher{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(lesson.Model.Reference) != ref.said || ref.meta.Picture.Width != 64 || len(ref.frames) != 160 {
+		t.Errorf("reference %q of %d frames of %+v", lesson.Model.Reference, len(ref.frames), ref.meta.Picture)
+	}
+	judged := 0
+	for i, f := range ref.frames {
+		if i > 0 && f.Captured <= ref.frames[i-1].Captured {
+			t.Fatalf("frame %d comes after a later one", i)
+		}
+		q := f.Pictures[0]
+		if len(f.Pictures) != 1 || len(q.Planes) != 3*64*48 || len(q.Outs) != 2 || q.Outs[1].Name != model.Embedding || !slices.Equal(q.Outs[1].Shape, []int{1, 8}) || q.Class != "empty" && q.Class != "something" {
+			t.Fatalf("frame %d: %d planes, class %q, outputs %+v", i, len(q.Planes), q.Class, q.Outs)
+		}
+		if !f.Learned {
+			judged++
+		}
+	}
+	if want := int(m.Metrics["validation_frames"] + m.Metrics["holdout_frames"]); judged != want {
+		t.Errorf("%d frames were not learned from, want %d", judged, want)
+	}
+	ref.said = ""
+	p.ReferPictures = func(*model.Meta) PictureReference { return &diary{fails: true} }
+	if _, err := Learn(t.Context(), src, p, 64<<20, "dock-1", Watcher{}); err == nil || !strings.Contains(err.Error(), "make the model's drift reference: the ink is dry") {
+		t.Errorf("a reference that fails: %v", err)
+	}
+	p.ReferPictures = nil
 	p.Spec.Picture.Labels = []string{"empty", "anything"}
 	if p.fits(m) {
 		t.Error("a model of other classes fits")
@@ -219,6 +257,26 @@ func TestLearnClassifier(t *testing.T) {
 		t.Errorf("a source without frames: %v", err)
 	}
 }
+
+// diary is a reference that keeps what it is told.
+type diary struct {
+	meta   model.Meta
+	frames []SeenFrame
+	said   string
+	fails  bool
+}
+
+func (d *diary) Wants(string, int64, bool) bool { return true }
+
+func (d *diary) Add(f *SeenFrame) error {
+	if d.fails {
+		return errors.New("the ink is dry")
+	}
+	d.frames = append(d.frames, *f)
+	return nil
+}
+
+func (d *diary) File() ([]byte, error) { return []byte(d.said), nil }
 
 func TestExamples(t *testing.T) {
 	d, c := pictureLine(model.Detection, "red", "green").Spec.Picture, pictureLine(model.Classification, "ok", "red").Spec.Picture

@@ -62,6 +62,8 @@ type Pipeline struct {
 	Sight Sight
 	// Refer makes what is kept in each model to tell later whether what it sees has changed; nil keeps none.
 	Refer Refer
+	// ReferPictures is Refer of a pipeline of frames.
+	ReferPictures ReferPictures
 	// Section writes down all of the pipeline that determines a model, with settings in the place of Spec, so that it can be made elsewhere, or again; nil does not.
 	Section func(s *Spec) ([]byte, error)
 }

@@ -19,7 +19,7 @@ type Config struct {
 	Groups map[string]string `yaml:"groups"`
 	// Every is how often a frame of each camera counts, in event time; of the frames between, which are nearly the same, none does. 0 counts all. Windows count all.
 	Every time.Duration `yaml:"every"`
-	// Learn is how many windows of a partition are the reference of a model that has none.
+	// Learn is how many windows of a partition are the reference of a model that brings none.
 	Learn int `yaml:"learn"`
 	// FalseDiscovery is the share of false ones among the changes that the tests of a round find.
 	FalseDiscovery float64 `yaml:"false_discovery"`

@@ -102,6 +102,9 @@ type KernelRows struct {
 	Seed       uint64
 }
 
+// ErrSame tells of embeddings that are all the same, as of a network that knows one answer.
+var ErrSame = errors.New("they are all the same")
+
 // NewKernel learns a kernel; unlike tells of each row how far it is from the others of its kind, those of its own part of time left out, since it resembles them; NaN where its kind has too few.
 func NewKernel(r KernelRows) (k *Kernel, unlike []float64, err error) {
 	n := len(r.Kind)
@@ -118,7 +121,7 @@ func NewKernel(r KernelRows) (k *Kernel, unlike []float64, err error) {
 	}
 	k = &Kernel{Dim: r.Dim, Kinds: r.Kinds, Seed: r.Seed, Width: medianDistance(r.Embeddings, r.Dim)}
 	if k.Width == 0 {
-		return nil, nil, errors.New("learn embeddings: they are all the same")
+		return nil, nil, fmt.Errorf("learn embeddings: %w", ErrSame)
 	}
 	features := make([]float64, 0, n*kernelFeatures)
 	own := make([][]int, r.Kinds)

@@ -12,8 +12,8 @@ import (
 // Pictures is the reference of a model of pictures: a Profile whose condition is the camera, what the model's embeddings were like, and how sure the model may be. It never changes and may be shared.
 type Pictures struct {
 	*Profile
-	// Cameras names the Profile's kinds.
-	Cameras []string
+	// Cameras names the Profile's kinds, Cuts says which parts of their frames the model is shown.
+	Cameras, Cuts []string
 	// Sure makes of what the model says of itself the chance that it is so, where Judges tells that this was learned: of a classification that the class is right, from its probability; of a detection that there is
 	// something, from the surest box.
 	Judges bool
@@ -29,6 +29,7 @@ const picturesVersion = 2
 type picturesFile struct {
 	Profile []byte
 	Cameras []string
+	Cuts    []string `json:",omitempty"`
 	Judges  bool     `json:",omitempty"`
 	Sure    Isotonic `json:",omitzero"`
 	Kernel  *Kernel  `json:",omitempty"`
@@ -40,7 +41,7 @@ func (p *Pictures) AppendBinary(dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := picturesFile{Profile: profile, Cameras: p.Cameras, Judges: p.Judges, Sure: p.Sure}
+	f := picturesFile{Profile: profile, Cameras: p.Cameras, Cuts: p.Cuts, Judges: p.Judges, Sure: p.Sure}
 	if k := p.Kernel; k != nil {
 		f.Kernel = &Kernel{Dim: k.Dim, Width: k.Width, Seed: k.Seed, Kinds: k.Kinds, Within: k.Within, Noise: k.Noise, Drift: k.Drift, Strange: k.Strange, Known: k.Known, Freedom: k.Freedom}
 		for _, m := range k.Means {
@@ -85,7 +86,7 @@ func ReadPictures(data []byte) (*Pictures, error) {
 	if err != nil {
 		return fault("%w", err)
 	}
-	p := &Pictures{Profile: profile, Cameras: f.Cameras, Judges: f.Judges, Sure: f.Sure, Kernel: f.Kernel}
+	p := &Pictures{Profile: profile, Cameras: f.Cameras, Cuts: f.Cuts, Judges: f.Judges, Sure: f.Sure, Kernel: f.Kernel}
 	switch {
 	case profile.Kinds == 0 || len(p.Cameras) != profile.Kinds || slices.Contains(p.Cameras, ""):
 		return fault("its cameras do not hold together")

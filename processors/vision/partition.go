@@ -32,7 +32,8 @@ type Partition struct {
 	chunk  chunk
 	keeper keeper
 	shade  shade
-	watch  *watch // nil where frames are not watched
+	watch  *watch // of the champion; nil where frames are not watched
+	trial  *watch // of the canary
 }
 
 // camera is what is remembered of one.
@@ -54,7 +55,7 @@ func (l *Line) Open(topic string, partition int32) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the decoder of frames: %w", err)
 	}
-	p := &Partition{line: l, topic: topic, partition: partition, decoder: d, cameras: map[string]*camera{}, watch: l.watch()}
+	p := &Partition{line: l, topic: topic, partition: partition, decoder: d, cameras: map[string]*camera{}, watch: l.watch(), trial: l.watch()}
 	p.keeper.open(l)
 	p.shade.open(l)
 	return p, nil
@@ -154,6 +155,9 @@ func (p *Partition) choose() {
 			p.canary = p.fitting(m, "canary")
 		}
 	}
+	if p.canary == nil && p.trial != nil && p.trial.model != nil && (p.champion == nil || p.champion.Version != p.trial.model.Version) {
+		p.trial.turn(nil)
+	}
 }
 
 // fitting returns the model if it is one of pictures, and says what is in use when that changes.
@@ -226,10 +230,7 @@ type keptCamera struct {
 
 // Snapshot appends what is remembered of the cameras to dst, after the frames seen so far. Equal states give equal bytes.
 func (p *Partition) Snapshot(dst []byte) []byte {
-	var seen []byte
-	if p.watch != nil {
-		seen = p.watch.snapshot()
-	}
+	seen := p.watched()
 	version := byte(snapshotVersion)
 	if seen != nil {
 		version = watchedVersion
@@ -276,9 +277,7 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if err := json.Unmarshal(js, &all); err != nil {
 		return fmt.Errorf("restore what is known of cameras: %w", err)
 	}
-	if p.watch != nil {
-		p.watch.saved = saved
-	}
+	p.rewatch(saved)
 	p.cameras = map[string]*camera{}
 	for _, k := range all {
 		p.cameras[k.Name] = &camera{Camera: k.State, Sampled: k.Sampled, Watched: k.Watched}

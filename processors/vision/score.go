@@ -69,21 +69,25 @@ func (c *camera) plan(l *Line, name string, m *model.Model) {
 		return
 	}
 	c.planned = m
-	c.plans, c.zones = plansOf(l, name, m.Picture)
+	c.plans, c.zones = plansOf(&l.cfg, m.Picture, name), nil
+	for _, z := range l.cfg.Crops(name) {
+		c.zones = append(c.zones, z.Name)
+	}
 }
 
-func plansOf(l *Line, name string, p *model.Picture) (plans []Plan, zones []string) {
+// plansOf are the pictures that a model gets of a camera's frames.
+func plansOf(c *Config, p *model.Picture, camera string) (plans []Plan) {
 	whole := Plan{X1: 1, Y1: 1, Width: p.Width, Height: p.Height, Mean: p.Mean, Std: p.Std}
-	for _, z := range l.cfg.Crops(name) {
+	for _, z := range c.Crops(camera) {
 		x0, y0, x1, y1 := z.Bounds()
 		crop := whole
 		crop.X0, crop.Y0, crop.X1, crop.Y1 = float64(x0), float64(y0), float64(x1), float64(y1)
-		plans, zones = append(plans, crop), append(zones, z.Name)
+		plans = append(plans, crop)
 	}
 	if len(plans) == 0 {
-		return []Plan{whole}, nil
+		return []Plan{whole}
 	}
-	return plans, zones
+	return plans
 }
 
 // score looks at the chunk's pictures, acts on what is seen, and empties the chunk. sights are the block's.
@@ -115,9 +119,7 @@ func (p *Partition) score(ctx context.Context, sights []event.Sight, received in
 			p.drop(&f.Frame, s, event.SightFailed, received, l.now().UnixNano())
 			continue
 		}
-		if p.champion != nil && p.champion.Version == m.Version {
-			p.watch.see(c, f, s)
-		}
+		p.sees(c, f, s)
 		p.act(f, s, received)
 	}
 	if err == nil {

@@ -111,7 +111,7 @@ func (s *shade) score(m *model.Model, frames []looked, blank []event.Sight) ([]e
 	var all [][]Plan
 	n := 0
 	for i := range frames {
-		plans, _ := plansOf(s.line, frames[i].Camera, m.Picture)
+		plans := plansOf(&s.line.cfg, m.Picture, frames[i].Camera)
 		var err error
 		if planes, err = s.decoder.Append(planes, frames[i].JPEG, plans); err != nil {
 			return nil, err

@@ -4,7 +4,8 @@
 // A frame is scored or dropped, and there is a Sight for each that says which and why. Nothing waits: of a camera's frames that have gathered only the newest is scored (newest), and none that is older
 // than max_age. What a rule fires is told at once, before anything is stored.
 //
-// What the champion is shown and what it says is watched for drift (watch.go): how bright, sharp and coloured frames are (light.go), its risk, its classes' probabilities or how many boxes it finds.
+// What the champion and the canary are shown and what they say is watched for drift (watch.go): how bright, sharp and coloured frames are (light.go), the risk, the classes' probabilities or how many boxes there are, the
+// embedding, against a reference that came with the model (watchrefer.go) or is learned of its first frames here.
 //
 // Metrics: andon_vision_frames_total{pipeline,status} (scored, late, busy, no-model, broken, lost, failed), andon_vision_action_seconds{pipeline} (from the capture to the verdict, with the rules' actions told),
 // andon_vision_decode_seconds{pipeline}, andon_vision_fired_total{pipeline}, andon_vision_unknown_total{pipeline} (rules that would have fired, had anything been known of their machine),
@@ -18,6 +19,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"andon/event"
@@ -105,6 +107,11 @@ type Line struct {
 	log    *slog.Logger
 	now    func() time.Time
 	print  uint64
+	// known are the references that came with models, which all partitions share.
+	known struct {
+		mu  sync.Mutex
+		all map[string]*drift.Pictures
+	}
 }
 
 // New makes the line of a pipeline; metrics are shared by all pipelines.

@@ -1,22 +1,18 @@
 package vision
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"math"
 	"regexp"
 	"slices"
 
 	"andon/event"
 	"andon/model"
 	"andon/processors/drift"
-	"andon/processors/vision/boxes"
 )
 
-// watch holds what the champion is shown and what it says against what its first frames in this partition were like, as a model of windows without a reference of its own is watched. Neighbouring frames are
-// nearly the same, so one is taken of each camera in a while of event time (drift's every). A camera is compared with itself: it is the profile's condition, of which eight strata are told apart, and a
-// group of its own where the configuration names none.
+// watch holds what a model is shown and what it says against the reference that came with it: what the frames were like that it was made from, camera by camera (Reference). Where there is none the first frames that the model
+// scores in this partition are it. Neighbouring frames are nearly the same, so one is taken of each camera in a while of event time (drift's every). A camera is compared with itself: it is a kind of the profile's,
+// and a group of its own where the configuration names none. One that the reference does not know is a stranger (drift/kinds.go): a group of its own that is held against all that the model knows.
 //
 // What it finds is part of the block, and its whole state of each snapshot: nothing is looked at again.
 type watch struct {
@@ -24,41 +20,30 @@ type watch struct {
 	groups []drift.Group
 	line   *Line
 	model  *model.Model
-	// cameras numbers those of the reference.
-	cameras map[string]int
-	names   []string
-	// rows are gathered until there is a monitor; reference is its profile's file.
+	// cameras numbers the kinds of the reference, or of the rows that are gathered for one; strangers are the others, in the order in which they came.
+	cameras   map[string]int
+	names     []string
+	strangers []string
+	// rows are gathered until there is a monitor. reference is what it compares with, file its file where the line has learned it.
 	rows      drift.Rows
 	monitor   *drift.Monitor
-	reference []byte
-	told      bool // that there is a camera that the reference does not know
+	swarms    *drift.Swarms // nil without embeddings
+	reference *drift.Pictures
+	file      []byte
+	full      bool // it was told that there are more cameras than are watched
 	saved     *savedWatch
 	values    []float64
-	classes   []float64
+	sight     sight
 	sketches  []event.Sketch
-}
-
-// savedWatch is a watch in a snapshot: of a model's version, with either rows or a reference and its monitor.
-type savedWatch struct {
-	Version   string   `json:"version"`
-	Cameras   []string `json:"cameras"`
-	Rows      []byte   `json:"rows,omitempty"` // of each its time, then its values in single precision
-	Reference []byte   `json:"reference,omitempty"`
-	Monitor   []byte   `json:"monitor,omitempty"`
 }
 
 const (
 	// mostWatched bounds the cameras of a partition that are watched, and that have a group each.
 	mostWatched = 64
-	// mostClasses bounds the classes whose probabilities are watched one by one; of a model with more its risk is.
-	mostClasses = 16
-)
-
-// The names of what the model says.
-const (
-	inputCamera = "camera"
-	inputRisk   = "risk"
-	inputBoxes  = "boxes"
+	// mostKinds bounds those of a reference, which costs some 2 KB each.
+	mostKinds = 16
+	// leastCamera is how many frames a camera must have in a reference to be compared with itself.
+	leastCamera = 20
 )
 
 // watch makes that of a partition, nil for a line that is not watched.
@@ -67,27 +52,6 @@ func (l *Line) watch() *watch {
 		return nil
 	}
 	return &watch{cfg: l.deps.Drift, groups: l.deps.Drift.Compile(), line: l}
-}
-
-// inputs names what is watched of a model's frames. The camera is the first.
-func inputs(m *model.Model) (names, roles []string) {
-	names = append([]string{inputCamera}, lightNames...)
-	for range names {
-		roles = append(roles, event.RoleInput)
-	}
-	names = append(names, inputRisk)
-	switch {
-	case m.Task == model.Detection:
-		names = append(names, inputBoxes)
-	case len(m.Picture.Labels) <= mostClasses:
-		for _, label := range m.Picture.Labels {
-			names = append(names, "P("+label+")")
-		}
-	}
-	for range len(names) - len(roles) {
-		roles = append(roles, event.RolePrediction)
-	}
-	return names, roles
 }
 
 // due tells whether a frame of the camera is one that is watched, and remembers it.
@@ -99,42 +63,23 @@ func (w *watch) due(c *camera, captured int64) bool {
 	return true
 }
 
-// see takes a frame of the chunk that the champion has scored.
+// see takes a frame of the chunk that the watch's model has scored.
 func (w *watch) see(c *chunk, f *looked, s *event.Sight) {
 	if w == nil || !w.due(f.camera, f.Captured) {
 		return
 	}
-	m := c.model
-	if w.model == nil || w.model.Version != m.Version {
-		w.turn(m)
-	}
-	number, ok := w.cameras[f.Camera]
+	w.turn(c.model)
+	number, ok := w.number(f.Camera)
 	if !ok {
-		if w.monitor != nil || len(w.names) >= mostWatched {
-			if !w.told {
-				w.told = true
-				w.line.log.Warn("a camera is not watched for drift: it is not among those that the reference was learned from; the next model learns of it, too", "camera", f.Camera, "known", len(w.names))
-			}
-			return
-		}
-		number = len(w.names)
-		w.cameras[f.Camera], w.names = number, append(w.names, f.Camera)
+		return
 	}
+	x := &w.sight
+	x.of(c, f, s)
 	w.values = append(w.values[:0], float64(number))
-	var l light
-	for i := range f.camera.plans {
-		p := &f.camera.plans[i]
-		size := 3 * p.Width * p.Height
-		at := (f.first + i) * size // the pictures of a model are of one size
-		l.add(c.planes[at:at+size], p)
-	}
-	w.values = l.append(w.values)
-	w.values = append(w.values, float64(s.Risk))
-	switch {
-	case m.Task == model.Detection:
-		w.values = append(w.values, float64(len(s.Boxes)))
-	case len(m.Picture.Labels) <= mostClasses:
-		w.probabilities(c, f)
+	w.values = x.append(w.values, c.model, w.reference)
+	if w.swarms != nil {
+		w.values = append(w.values, w.swarms.Unlike(number, x.embedding))
+		w.swarms.Add(w.monitor, f.Camera, number)
 	}
 	for i, v := range w.values { // as a snapshot holds them
 		w.values[i] = float64(float32(v))
@@ -142,26 +87,40 @@ func (w *watch) see(c *chunk, f *looked, s *event.Sight) {
 	w.add(f.Camera, f.Captured, s.Position)
 }
 
-// probabilities appends those of the classes, the mean over the frame's pictures.
-func (w *watch) probabilities(c *chunk, f *looked) {
-	labels, n := len(c.model.Picture.Labels), float64(len(f.camera.plans))
-	from := len(w.values)
-	w.values = append(w.values, make([]float64, labels)...)
-	for i := range f.camera.plans {
-		var err error
-		if w.classes, err = boxes.Probabilities(c.model.Picture, c.outs, f.first+i, w.classes[:0]); err != nil {
-			return // Read has seen the same output already
+// number returns a camera's kind, that of strangers for one that the reference does not know; false: it is not watched.
+func (w *watch) number(name string) (int, bool) {
+	number, ok := w.cameras[name]
+	switch {
+	case ok:
+		return number, true
+	case len(w.names)+len(w.strangers) >= mostWatched:
+		if !w.full {
+			w.full = true
+			w.line.log.Warn("a camera is not watched for drift: there are too many in one partition", "camera", name, "watched", mostWatched)
 		}
-		for j, v := range w.classes {
-			w.values[from+j] += v / n
-		}
+		return 0, false
+	case w.monitor == nil:
+		number = len(w.names)
+		w.cameras[name], w.names = number, append(w.names, name)
+		return number, true
 	}
+	w.line.log.Info("a camera came that the model's drift reference does not know: it is held against all that it knows", "camera", name, "model", w.model.Version, "known", len(w.names))
+	w.keep(w.cut()) // so that a piece has its groups from begin to end
+	pieces := w.monitor.Pieces()
+	w.estrange(name)
+	w.observe()
+	w.monitor.Resume(pieces)
+	return w.cameras[name], true
+}
+
+func (w *watch) estrange(name string) {
+	w.cameras[name], w.strangers = len(w.names), append(w.strangers, name)
 }
 
 // add counts the values.
 func (w *watch) add(camera string, at int64, pos event.Position) {
 	if w.monitor != nil {
-		w.keep(w.monitor.Add(camera, at, pos, w.values))
+		w.keep(w.told(w.monitor.Add(camera, at, pos, w.values)))
 		return
 	}
 	r := &w.rows
@@ -169,98 +128,127 @@ func (w *watch) add(camera string, at int64, pos event.Position) {
 	if len(r.At) < w.cfg.Learn {
 		return
 	}
-	reference, err := learn(*r)
-	if err == nil {
-		err = w.compare(reference)
-	}
+	before := w.names
+	file, err := learn(*r, before)
 	w.rows.Values, w.rows.Asset, w.rows.At = nil, nil, nil
+	if err == nil {
+		err = w.compare(file)
+	}
 	if err != nil {
 		w.line.log.Error("no drift reference could be learned of frames: it is tried again with the next", "model", w.model.Version, "error", err)
+		w.begin()
 		return
 	}
+	for _, name := range before {
+		if _, known := w.cameras[name]; !known {
+			w.estrange(name)
+		}
+	}
+	w.observe()
 	w.line.log.Info("drift reference learned from the first frames that the model scored here", "model", w.model.Version, "frames", w.cfg.Learn, "cameras", w.names)
 }
 
-// learn makes a reference's file.
-func learn(r drift.Rows) ([]byte, error) {
-	p, err := drift.NewProfile(r)
+// learn makes a reference's file of rows whose cameras are named.
+func learn(r drift.Rows, names []string) ([]byte, error) {
+	rows, cameras := ofKinds(r, names)
+	p, err := drift.NewProfile(rows)
 	if err != nil {
 		return nil, err
 	}
-	return p.AppendBinary(nil)
+	return (&drift.Pictures{Profile: p, Cameras: cameras}).AppendBinary(nil)
 }
 
-// compare begins to compare with a reference, read from its file, so that it is the same after a restart.
-func (w *watch) compare(reference []byte) error {
-	p, err := drift.ReadProfile(reference)
+// compare takes a reference that was learned here, read from its file, so that it is the same after a restart.
+func (w *watch) compare(file []byte) error {
+	p, err := drift.ReadPictures(file)
 	if err != nil {
 		return err
 	}
-	if names, _ := inputs(w.model); !slices.Equal(p.Inputs, names) {
+	if names, _ := inputs(w.model, p); !slices.Equal(p.Inputs, names) {
 		return errors.New("it is of other inputs")
 	}
-	groups := w.groups
-	if len(groups) == 0 {
-		for _, name := range w.names {
-			groups = append(groups, drift.Group{Name: name, Match: regexp.MustCompile("^" + regexp.QuoteMeta(name) + "$")})
-		}
-	}
-	w.reference, w.monitor = reference, drift.NewMonitor(p, w.cfg.Windows, groups)
+	w.file = file
+	w.take(p)
 	return nil
 }
 
-// turn goes over to another model, and ends the piece of the one before.
+// take begins to compare with a reference.
+func (w *watch) take(p *drift.Pictures) {
+	w.reference, w.cameras, w.names, w.strangers = p, map[string]int{}, p.Cameras, nil
+	for i, name := range p.Cameras {
+		w.cameras[name] = i
+	}
+}
+
+// observe makes what counts a piece.
+func (w *watch) observe() {
+	var groups []drift.Group
+	own := func(name string, stranger bool) {
+		groups = append(groups, drift.Group{Name: name, Match: regexp.MustCompile("^" + regexp.QuoteMeta(name) + "$"), Stranger: stranger})
+	}
+	for _, name := range w.strangers {
+		own(name, true)
+	}
+	if groups = append(groups, w.groups...); len(w.groups) == 0 {
+		for _, name := range w.names {
+			own(name, false)
+		}
+	}
+	w.monitor, w.swarms = drift.NewMonitor(w.reference.Profile, w.cfg.Windows, groups), nil
+	if w.reference.Kernel != nil {
+		w.swarms = drift.NewSwarms(w.reference.Kernel)
+	}
+}
+
+// told adds what embeddings are like to the sketches of a piece that is over.
+func (w *watch) told(all []event.Sketch) []event.Sketch {
+	if len(all) > 0 && w.swarms != nil {
+		w.swarms.Tell(all, drift.EmbeddingName)
+	}
+	return all
+}
+
+// cut ends the piece.
+func (w *watch) cut() []event.Sketch {
+	if w.monitor == nil {
+		return nil
+	}
+	return w.told(w.monitor.Cut())
+}
+
+// turn goes over to another model, nil for none, and ends the piece of the one before.
 func (w *watch) turn(m *model.Model) {
-	if w.monitor != nil {
-		w.keep(w.monitor.Cut())
+	if w == nil || m == w.model || m != nil && w.model != nil && m.Version == w.model.Version {
+		return
+	}
+	if w.model != nil {
+		w.keep(w.cut())
 	}
 	saved := w.saved
-	w.model, w.saved, w.told = m, nil, false
+	w.model, w.saved, w.full = m, nil, false
 	w.begin()
-	if saved == nil || saved.Version != m.Version {
+	if m == nil || saved == nil || saved.Version != m.Version {
 		return
 	}
 	if err := w.resume(saved); err != nil {
-		w.line.log.Error("what was watched before of frames is of no use: the drift reference is learned anew", "model", m.Version, "error", err)
+		w.line.log.Error("what was watched before of frames is of no use: the watch begins anew", "model", m.Version, "error", err)
 		w.begin()
 	}
 }
 
-// begin begins to learn.
+// begin begins with the model's own reference, or to learn one.
 func (w *watch) begin() {
-	names, roles := inputs(w.model)
-	w.cameras, w.names, w.reference, w.monitor = map[string]int{}, nil, nil, nil
+	w.cameras, w.names, w.strangers, w.reference, w.file, w.monitor, w.swarms, w.rows = map[string]int{}, nil, nil, nil, nil, nil, nil, drift.Rows{}
+	if w.model == nil {
+		return
+	}
+	if p := w.line.reference(w.model); p != nil {
+		w.take(p)
+		w.observe()
+		return
+	}
+	names, roles := inputs(w.model, nil)
 	w.rows = drift.Rows{From: event.ReferenceLine, Names: names, Roles: roles, Condition: 0, Piece: w.cfg.Windows, Risk: -1, Threshold: 0.5, Alone: true}
-}
-
-// resume goes on from a snapshot of the same model.
-func (w *watch) resume(s *savedWatch) error {
-	for i, name := range s.Cameras {
-		w.cameras[name], w.names = i, append(w.names, name)
-	}
-	if len(s.Reference) > 0 {
-		if err := w.compare(s.Reference); err != nil {
-			return err
-		}
-		if err := w.monitor.Restore(s.Monitor); err != nil {
-			w.line.log.Warn("what was watched of frames since the last piece is lost", "model", w.model.Version, "error", err)
-		}
-		return nil
-	}
-	d := len(w.rows.Names)
-	size := 8 + 4*d
-	if len(s.Rows)%size != 0 {
-		return errors.New("its rows are of other inputs")
-	}
-	r := &w.rows
-	for b := s.Rows; len(b) > 0; b = b[size:] {
-		r.At = append(r.At, int64(binary.LittleEndian.Uint64(b)))
-		for i := range d {
-			r.Values = append(r.Values, float64(math.Float32frombits(binary.LittleEndian.Uint32(b[8+4*i:]))))
-		}
-		r.Asset = append(r.Asset, int32(r.Values[len(r.Values)-d]))
-	}
-	return nil
 }
 
 // keep holds sketches until they are asked for.
@@ -271,39 +259,14 @@ func (w *watch) keep(all []event.Sketch) {
 	w.sketches = append(w.sketches, all...)
 }
 
-// snapshot returns the state, nil where there is none.
-func (w *watch) snapshot() []byte {
-	s := w.saved
-	if w.model != nil {
-		s = &savedWatch{Version: w.model.Version, Cameras: w.names, Reference: w.reference}
-		if w.monitor != nil {
-			s.Monitor = w.monitor.AppendState(nil)
-		}
-		d := len(w.rows.Names)
-		for i, at := range w.rows.At {
-			s.Rows = binary.LittleEndian.AppendUint64(s.Rows, uint64(at))
-			for _, v := range w.rows.Values[i*d : (i+1)*d] {
-				s.Rows = binary.LittleEndian.AppendUint32(s.Rows, math.Float32bits(float32(v)))
-			}
-		}
-	}
-	if s == nil {
-		return nil
-	}
-	js, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // only numbers and strings
-	}
-	return js
-}
-
 // Sketches appends the sketches that were completed since it was asked last; they say nothing of the pipeline.
 func (p *Partition) Sketches(dst []event.Sketch) []event.Sketch {
-	if p.watch == nil {
-		return dst
+	for _, w := range []*watch{p.watch, p.trial} {
+		if w != nil {
+			dst = append(dst, w.sketches...)
+			clear(w.sketches)
+			w.sketches = w.sketches[:0]
+		}
 	}
-	dst = append(dst, p.watch.sketches...)
-	clear(p.watch.sketches)
-	p.watch.sketches = p.watch.sketches[:0]
 	return dst
 }
