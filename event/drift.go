@@ -85,6 +85,18 @@ type SketchVector struct {
 	Sums `json:"sums"`
 }
 
+// Whole tells whether it holds together.
+func (v *SketchVector) Whole() bool {
+	const most = 1024
+	ok := len(v.Sum) > 0 && len(v.Sum) <= most && len(v.ClusterCross) == len(v.Sum) && len(v.BlockCross) == len(v.Sum) && v.Within*0 == 0 && v.Freedom*0 == 0
+	for _, all := range [][]float32{v.Sum, v.ClusterCross, v.BlockCross} {
+		for _, x := range all {
+			ok = ok && x*0 == 0
+		}
+	}
+	return ok
+}
+
 // What a feature is.
 const (
 	RoleInput      = "input"      // a channel of the window

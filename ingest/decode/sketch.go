@@ -26,6 +26,9 @@ func (d *sketch) Decode(r *event.Record, b *event.Batch) error {
 			slices.ContainsFunc(f.Expected, func(x float32) bool { return !(x >= 0) || math.IsInf(float64(x), 0) }) {
 			return malformed("the sketch's feature %q does not hold together: %d counts, %d expected, %d missing of %d windows", f.Name, len(f.Counts), len(f.Expected), f.Missing, s.Windows)
 		}
+		if f.Vector != nil && !f.Vector.Whole() {
+			return malformed("the sketch's vector of %q does not hold together", f.Name)
+		}
 	}
 	b.Sketches = append(b.Sketches, event.SketchAt{Offset: r.Offset, Sketch: s})
 	return nil

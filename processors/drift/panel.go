@@ -32,6 +32,8 @@ type panelLine struct {
 	Pipeline, Version, Reference string
 	// Number counts its rounds, Seen is the pipeline's count at the last.
 	Number, Seen int64
+	// Until is the event time of its newest window, Span that of its longest piece: a canary of few assets takes long for one.
+	Until, Span int64
 	// Pieces are of the round that is not over, by partition; Before names the partitions of the one before.
 	Pieces map[string]*piece
 	Before []string
@@ -76,7 +78,7 @@ type trend struct {
 	place, spread *ADWIN
 }
 
-// gone is after how many rounds of the pipeline's other versions a version is taken for gone.
+// gone is after how many rounds of the pipeline's other versions, and as many times as long as a piece of its own, a version is taken for gone.
 const gone = 3
 
 // NewPanel makes a panel; config tells a pipeline's settings, false for one that is not watched.
@@ -93,10 +95,12 @@ func (p *Panel) Add(s *event.Sketch) (rounds []event.Round, alarms []event.Alarm
 	key := s.Pipeline + "\x00" + s.Version
 	l := p.lines[key]
 	if l == nil {
-		l = &panelLine{Pipeline: s.Pipeline, Version: s.Version, Pieces: map[string]*piece{}, Streaks: map[string]streak{}, Alarms: map[string]*standing{}, Trends: map[string]*trend{}}
+		l = &panelLine{Pipeline: s.Pipeline, Version: s.Version, Pieces: map[string]*piece{}, Streaks: map[string]streak{}, Alarms: map[string]*standing{}, Trends: map[string]*trend{},
+			Seen: p.rounds[s.Pipeline]}
 		p.lines[key] = l
 	}
 	l.Reference, l.Last = s.Reference, s.Position
+	l.Until, l.Span = max(l.Until, s.End), max(l.Span, s.End-s.Start)
 	from := fmt.Sprintf("%s/%d", s.Topic, s.Partition)
 	end := func() {
 		r, a := p.end(l, &c)
@@ -349,7 +353,7 @@ func (p *Panel) retire(l *panelLine, r *event.Round) (alarms []event.Alarm) {
 		if o == l || o.Pipeline != l.Pipeline {
 			continue
 		}
-		if p.rounds[l.Pipeline]-o.Seen < gone {
+		if p.rounds[l.Pipeline]-o.Seen < gone || r.End-o.Until < gone*o.Span {
 			continue
 		}
 		for _, kind := range slices.Sorted(maps.Keys(o.Alarms)) {
