@@ -33,7 +33,7 @@ type Config struct {
 	InsertErrors float64 `yaml:"insert_errors"`
 	// DeadLetters is the share of a pipeline's records that could not be used.
 	DeadLetters float64 `yaml:"dead_letters"`
-	// FramesLost is the share of a camera pipeline's frames that were not looked at.
+	// FramesLost is the share of a camera pipeline's frames that were not looked at although there was a model.
 	FramesLost float64 `yaml:"frames_lost"`
 	// WatchDropped is of rows and scores that the page was not shown, a second.
 	WatchDropped float64 `yaml:"watch_dropped"`

@@ -154,6 +154,10 @@ func TestBottlenecks(t *testing.T) {
 			p.frames.WithLabelValues("a", event.SightBusy).Add(100)
 		}
 	})
+	check("frames before there is a model", "", func(p *plant, m int) {
+		p.frames.WithLabelValues("a", event.SightNoJudge).Add(100)
+		p.frames.WithLabelValues("a", event.SightScored).Add(1)
+	})
 	check("the page drops", "watch told, watch over", func(p *plant, m int) {
 		if during(m) {
 			p.watch.WithLabelValues("rows").Add(1e6)

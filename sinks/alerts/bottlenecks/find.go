@@ -52,10 +52,16 @@ func (w *Watch) find(now, then *sample) (all []finding) {
 			add("dead-letters/"+p, p, event.SeverityWarning, "records of "+p+" cannot be used",
 				"%.0f of %.0f records became dead letters in %v. andon dlq list --pipeline %s tells why; mend the producer or the pipeline's source, then send them again with andon dlq replay.", dead, all, now.at.Sub(then.at).Round(time.Second), p)
 		}
-		frames, lost := grown("andon_vision_frames_total", p), grown("andon_vision_frames_total", p)-max(0, now.kind("andon_vision_frames_total", p, event.SightScored)-then.kind("andon_vision_frames_total", p, event.SightScored))
+		// Of frames that came before there was a model nothing was lost: they are kept, labelled and learned from.
+		of := func(status string) float64 {
+			const name = "andon_vision_frames_total"
+			return max(0, now.kind(name, p, status)-then.kind(name, p, status))
+		}
+		frames := grown("andon_vision_frames_total", p) - of(event.SightNoJudge)
+		lost := frames - of(event.SightScored)
 		if frames >= 10 && over("frames/"+p, lost/frames, c.FramesLost) {
 			add("frames/"+p, p, event.SeverityWarning, "frames of "+p+" are not looked at",
-				"%.0f of %.0f frames were dropped in %v: too late, too many, or without a model. Send fewer frames a second, a smaller model, or run it on a GPU (scorer.provider: cuda).", lost, frames, now.at.Sub(then.at).Round(time.Second))
+				"%.0f of %.0f frames were dropped in %v: too late or too many. Send fewer frames a second, a smaller model, or run it on a GPU (scorer.provider: cuda).", lost, frames, now.at.Sub(then.at).Round(time.Second))
 		}
 	}
 	if q, n := now.quantile("andon_scorer_queue_seconds", "", then); n >= minimum && over("scorer", q, c.ScorerQueue.Seconds()) {
