@@ -30,7 +30,7 @@ type alertsList struct {
 	appliance
 	State    string `help:"open, resolved, dead (given up by a receiver) or all." enum:"open,resolved,dead,all" default:"open"`
 	Pipeline string `help:"Only this pipeline's."`
-	Kind     string `help:"Only of this kind: rule, drift, error, training or bottleneck."`
+	Kind     string `help:"Only of this kind: rule, drift, error, training, absent or bottleneck."`
 	Severity string `help:"Only of this severity: info, warning or critical."`
 	Limit    int    `help:"Alerts to list at most, 1 to 10000." default:"100"`
 	JSON     bool   `name:"json" help:"Print the answer as JSON."`

@@ -31,6 +31,7 @@ import (
 	"andon/scorer"
 	"andon/scorer/oip"
 	"andon/sinks/alerts"
+	"andon/sinks/alerts/absence"
 	"andon/sinks/alerts/bottlenecks"
 	"andon/sinks/alerts/rules"
 	"andon/sinks/clickhouse"
@@ -155,6 +156,8 @@ type Pipeline struct {
 	Readings *processors.Readings `yaml:"readings"`
 	// Alerts is the rule by which scores call people; without it they do not.
 	Alerts *rules.Config `yaml:"alerts"`
+	// Absent says when an asset or a camera that used to send is missed; without it the defaults.
+	Absent *absence.Config `yaml:"absent"`
 	// Drift says what is watched of the windows or frames that a model scores; without it the defaults.
 	Drift *drift.Config `yaml:"drift"`
 	// Truth says when what the model said is known to have been right or wrong.
@@ -362,6 +365,9 @@ func (c *Config) Validate() error {
 			if p.Window == nil {
 				errs = append(errs, fmt.Errorf("%s.alerts: the pipeline has no scores: a rule needs window and a model; rules of frames are in vision", key))
 			}
+		}
+		if p.Absent != nil {
+			section(key+".absent", p.Absent.Validate())
 		}
 		section(key, c.deliveryFaults(p))
 		section(key+".readings", c.readingsFaults(p))

@@ -28,6 +28,7 @@ import (
 	"andon/scorer"
 	"andon/scorer/oip"
 	"andon/sinks/alerts"
+	"andon/sinks/alerts/absence"
 	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
 	"andon/sinks/evidence"
@@ -268,9 +269,10 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	screen.Frames(keptFrames{frames}, cfg.eyes(), labelsOf(models))
 	see := newEyes(cfg, judge, models, room("vision"), metrics) // what looks at frames
 	see.alert, see.show, see.frames, see.recent = bell.Raise, screen.Sight, frames, screen.Frame
-	outlets := processors.Outlets{Sink: sink{store, labelledTo(see.labelled, teacher)}, Publisher: publisher, Watch: watches{screen, see.machines, scoreRules(cfg, bell)}}
+	missing := newAbsence(cfg, bell, metrics, intakeAt.InstanceID, room("absence")) // who sends nothing any more
+	outlets := processors.Outlets{Sink: sink{store, retiring(labelledTo(see.labelled, teacher), missing)}, Publisher: publisher, Watch: watches{screen, see.machines, scoreRules(cfg, bell)}}
 	panel := newPanel(cfg, store, shelf{Vault: vault}, alarms.raise, room("drift"), metrics)
-	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, panel, log, metrics) // what reads the log, one group a pipeline
+	intakes, err := newIntakes(cfg, intakeAt, judge, models, outlets, publisher, vault, see, panel, missing, log, metrics) // what reads the log, one group a pipeline
 	if err != nil {
 		return usage(err)
 	}
@@ -299,6 +301,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(0, "truth", honest.Run)
 	team.run(1, "loop", loop.Run)
 	team.run(1, "alerts", bell.Run)
+	team.run(1, "absence", missing.Run)
 	team.run(1, "bottlenecks", newBottlenecks(cfg, bell, metrics, intakeAt.InstanceID, room("bottlenecks")).Run)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
@@ -409,7 +412,7 @@ func (c *Config) library(name string) string {
 }
 
 // newIntakes makes one intake a pipeline, and one for labels. They share a budget of bytes.
-func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, see *eyes, panel *processors.Panel, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
+func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *model.Registry, out processors.Outlets, publisher *kafka.Publisher, vault *kafka.Vault, see *eyes, panel *processors.Panel, missing *absence.Watch, log *slog.Logger, reg prometheus.Registerer) ([]intake, error) {
 	reading, working := ingest.NewMetrics(reg), processors.NewMetrics(reg)
 	budget := ingest.NewBudget(at.MaxInFlight, reading)
 	var all []intake
@@ -425,7 +428,8 @@ func newIntakes(cfg *Config, at ingest.Config, judge *scorer.Scorer, models *mod
 			group = "andon." + name
 		}
 		open := func(ctx context.Context, a ingest.Assignment) (ingest.Handler, int64, error) {
-			return line.Open(ctx, processors.Assignment(a))
+			h, from, err := line.Open(ctx, processors.Assignment(a))
+			return attended(h, missing.Sit(name, a.Partition)), from, err
 		}
 		source.Group = group
 		in, err := ingest.New(at, name, source, open, budget, reading, log.With("room", "ingest"))

@@ -28,6 +28,7 @@ const (
 	AlertDrift      = "drift"
 	AlertError      = "error"      // the model's error, estimated or realised
 	AlertTraining   = "training"   // retraining started, refused, failed, promoted or rolled back
+	AlertAbsent     = "absent"     // an asset, a camera or a whole source sends nothing any more
 	AlertBottleneck = "bottleneck" // lag, saturation, latency, device, disk
 )
 

@@ -137,7 +137,7 @@ func (c *Config) Validate() error {
 		for label, want := range r.Match {
 			known := map[string][]string{
 				labelSeverity: {event.SeverityInfo, event.SeverityWarning, event.SeverityCritical},
-				labelKind:     {event.AlertRule, event.AlertDrift, event.AlertError, event.AlertTraining, event.AlertBottleneck},
+				labelKind:     {event.AlertRule, event.AlertDrift, event.AlertError, event.AlertTraining, event.AlertAbsent, event.AlertBottleneck},
 			}[label]
 			for _, v := range strings.Split(want, "|") {
 				if known != nil && v != "*" && !slices.Contains(known, v) {
