@@ -1,4 +1,4 @@
-// Package kafka publishes what a pipeline tells the rest of the world: records that could not be used, and scores; it sends the former again.
+// Package kafka publishes what a pipeline tells the rest of the world: records that could not be used, and scores; it sends the former again; it keeps journals, states, and the board of trainings that workers do.
 //
 // Metrics: andon_kafka_published_total{topic}, andon_kafka_truncated_total, andon_kafka_replayed_total{pipeline,outcome} (sent, failed, doubtful).
 package kafka
