@@ -20,10 +20,18 @@ type Training struct {
 	Version string
 	// Detail is for people: why it started, was refused or failed.
 	Detail string
+	// Worker is the process that trains, empty where it is the appliance itself. CPUSeconds is what that process has spent since the run began, GPUSeconds how long kernels ran on its machine's NVIDIA devices
+	// meanwhile, and Joules what the meters that Energy names have counted; NaN where nothing measures.
+	Worker     string
+	CPUSeconds float64
+	GPUSeconds float64
+	Joules     float64
+	Energy     string
 }
 
 // The states of a training run.
 const (
+	TrainingWaiting  = "waiting" // for a worker
 	TrainingStarted  = "started"
 	TrainingEpoch    = "epoch"
 	TrainingFinished = "finished" // a model was made and registered

@@ -26,6 +26,8 @@ type Config struct {
 	Memory event.Bytes `yaml:"memory"`
 	// Dir is where trainings by a command have their folders; empty: trainings in the data folder.
 	Dir string `yaml:"dir"`
+	// Workers says who trains.
+	Workers Workers `yaml:"workers"`
 }
 
 // Default returns the settings of one machine that also serves.
@@ -36,6 +38,7 @@ func Default() Config {
 		Backoff:      time.Minute,            // time for a person to read the reason, or for ClickHouse to come back
 		BackoffLimit: time.Hour,              // data that could not be learned from seldom mends itself sooner
 		Memory:       event.Bytes(512 << 20), // 150,000 windows of 30 x 29: more teach little and take minutes an epoch
+		Workers:      DefaultWorkers(),
 	}
 }
 
@@ -47,6 +50,7 @@ func (c *Config) Validate() error {
 	f.check(c.Backoff > 0, "backoff", c.Backoff, "a positive duration")
 	f.check(c.BackoffLimit >= c.Backoff, "backoff_limit", c.BackoffLimit, "at least backoff")
 	f.check(c.Memory >= 1<<20, "memory", c.Memory, "at least 1MiB")
+	f.add(c.Workers.validate())
 	return errors.Join(f...)
 }
 

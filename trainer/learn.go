@@ -26,6 +26,8 @@ type Watcher struct {
 	Epoch func(p fit.Progress)
 	// Took is told what the lesson has taken, before each call of Epoch, and now and then where a worker tells.
 	Took func(u Usage)
+	// Waits is told, where workers make the lesson, that it waits for one, and why.
+	Waits func(why string)
 }
 
 // epoch is Epoch with what the lesson took before it.

@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	epoch, loss, rate *prometheus.GaugeVec
 	runs              *prometheus.CounterVec
+	cpu, gpu, joules  *prometheus.CounterVec
 
 	decisions                                          *prometheus.CounterVec
 	campaign, alarms, gain, low, high, outcomes, spent *prometheus.GaugeVec
@@ -24,6 +25,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rate:  gauge("andon_trainer_rows_per_second", "Windows learned from a second in the last epoch."),
 		runs: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_trainer_runs_total", Help: "Training runs by how they ended."},
 			[]string{"pipeline", "state"}),
+
+		cpu:    f.NewCounterVec(prometheus.CounterOpts{Name: "andon_trainer_cpu_seconds_total", Help: "CPU time of the processes that trained, while they did."}, []string{"pipeline"}),
+		gpu:    f.NewCounterVec(prometheus.CounterOpts{Name: "andon_trainer_gpu_seconds_total", Help: "Time in which kernels ran on the NVIDIA devices during trainings; none where nothing measures."}, []string{"pipeline"}),
+		joules: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_trainer_energy_joules_total", Help: "Energy that was drawn during trainings; none where nothing measures."}, []string{"pipeline"}),
 
 		decisions: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_loop_decisions_total", Help: "Decisions of the loop that were recorded."}, []string{"pipeline", "stage", "verdict"}),
 		campaign:  gauge("andon_loop_campaign", "1 while a campaign goes on."),

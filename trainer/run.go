@@ -335,6 +335,7 @@ func (t *Trainer) begin(s *student) *run {
 	r := &run{t: t, s: s, began: time.Now()}
 	r.name = s.Name + "-" + r.began.UTC().Format("20060102T150405.000")
 	r.last = event.Training{Run: r.name, Pipeline: s.Name, Epochs: s.Spec.Epochs, Loss: math.NaN(), ValLoss: math.NaN()}
+	r.took(unmeasured(""))
 	return r
 }
 
@@ -369,6 +370,11 @@ func (r *run) learn(ctx context.Context, why string, asked bool) ([]*Lesson, err
 		Epoch: func(p fit.Progress) {
 			r.last.Epoch, r.last.Loss, r.last.ValLoss, r.last.RowsPerSecond = p.Epoch, p.Loss, p.ValLoss, p.RowsPerSecond
 			r.tell(ctx, event.TrainingEpoch, event.Training{})
+		},
+		Took: r.took,
+		Waits: func(why string) {
+			r.last.Epoch = 0
+			r.tell(ctx, event.TrainingWaiting, event.Training{Detail: why})
 		},
 	}
 	lessons, err := r.t.maker.Make(ctx, j)

@@ -1,7 +1,8 @@
 // Package trainer makes models: it watches what each pipeline has stored, decides when that is enough, trains, and puts the model into service.
 //
 // policy.go decides and does nothing else; run.go acts, campaign.go and what is named after it lead a challenger to the fleet, or not. Metrics: andon_trainer_epoch, andon_trainer_loss,
-// andon_trainer_rows_per_second (by pipeline), andon_trainer_runs_total (by pipeline and state); andon_loop_decisions_total (by pipeline, stage and verdict), andon_loop_campaign (1 while one
+// andon_trainer_rows_per_second (by pipeline), andon_trainer_runs_total (by pipeline and state), andon_trainer_cpu_seconds_total, andon_trainer_gpu_seconds_total and andon_trainer_energy_joules_total (by pipeline; the last two where
+// something measures); andon_loop_decisions_total (by pipeline, stage and verdict), andon_loop_campaign (1 while one
 // goes on), andon_loop_alarms (that nothing was done about yet), andon_loop_gain, andon_loop_gain_low, andon_loop_gain_high and andon_loop_outcomes (of the campaign's paired losses),
 // andon_loop_spent_seconds (CPU time of the trainings of the last 24 hours).
 package trainer
@@ -160,7 +161,17 @@ func (t *Trainer) Meter(m Meters) {
 }
 
 // MakeBy has challengers made by another than Local. Before Run.
-func (t *Trainer) MakeBy(m Maker) { t.maker = m }
+func (t *Trainer) MakeBy(m Maker) {
+	t.maker = m
+	if many, ok := m.(interface{ Parallel() int }); ok { // elsewhere, trainings do not take each other's cores
+		t.turns = make(chan struct{}, many.Parallel())
+	}
+}
+
+// Champion finds a version as long as it is the live one. Safe for concurrent use.
+func (t *Trainer) Champion(pipeline, version string) (*model.Model, error) {
+	return t.champion(pipeline, version)
+}
 
 // Lead gives the loop its means, before Run: a challenger then comes to the fleet by a campaign. Without them whoever asks for a run gets a champion at once.
 func (t *Trainer) Lead(m Means) { t.means = m }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Usage is what a training took so far, with all else that its process, and on what is measured its machine, did meanwhile.
@@ -16,6 +18,11 @@ type Usage struct {
 	// GPUSeconds is how long kernels ran on the NVIDIA devices, Joules what the meters that Energy names have counted; NaN where nothing measures.
 	GPUSeconds, Joules float64
 	Energy             string
+}
+
+// unmeasured is the usage of which nothing is known.
+func unmeasured(worker string) Usage {
+	return Usage{Worker: worker, GPUSeconds: math.NaN(), Joules: math.NaN()}
 }
 
 // Meters read what a machine has spent since some time in the past; either may be nil, and tells by false that it cannot measure.
@@ -85,4 +92,23 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// took keeps what a run has taken, for what is told of it next and for the metrics.
+func (r *run) took(u Usage) {
+	was, m := r.last, r.t.metrics
+	if u.Worker != was.Worker { // another process counts from its own begin
+		was.CPUSeconds, was.GPUSeconds, was.Joules = 0, 0, 0
+	}
+	r.last.Worker, r.last.CPUSeconds, r.last.GPUSeconds, r.last.Joules, r.last.Energy = u.Worker, u.CPUSeconds, u.GPUSeconds, u.Joules, u.Energy
+	for _, c := range []struct {
+		of       *prometheus.CounterVec
+		was, now float64
+	}{{m.cpu, was.CPUSeconds, u.CPUSeconds}, {m.gpu, was.GPUSeconds, u.GPUSeconds}, {m.joules, was.Joules, u.Joules}} {
+		if more := c.now - max(c.was, 0); more > 0 {
+			c.of.WithLabelValues(r.s.Name).Add(more)
+		} else if c.now > 0 && math.IsNaN(c.was) {
+			c.of.WithLabelValues(r.s.Name).Add(c.now)
+		}
+	}
 }
