@@ -165,6 +165,7 @@ func (h *history) trainings(ctx context.Context) ([]event.Training, error) {
 			Run: asText(r[0]), Pipeline: asText(r[1]), State: asText(r[2]), Epoch: int(asInt(r[3])), Epochs: int(asInt(r[4])),
 			Loss: asFloat(r[5]), ValLoss: asFloat(r[6]), RowsPerSecond: asFloat(r[7]), Rows: int(asInt(r[8])),
 			Elapsed: asInt(r[9]), Time: asInt(r[10]), Version: asText(r[11]), Detail: asText(r[12]),
+			Worker: asText(r[13]), CPUSeconds: asFloat(r[14]), GPUSeconds: asFloat(r[15]), Joules: asFloat(r[16]), Energy: asText(r[17]),
 		})
 	}
 	return list, nil

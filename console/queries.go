@@ -20,7 +20,7 @@ LIMIT {points:UInt32} BY asset`
 
 // newestTrainings gives the steps of the newest runs.
 const newestTrainings = `
-SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, toUnixTimestamp64Nano(time) AS time_ns, version, detail
+SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, toUnixTimestamp64Nano(time) AS time_ns, version, detail, worker, cpu_seconds, gpu_seconds, joules, energy
 FROM trainings
 WHERE run IN (SELECT run FROM trainings GROUP BY run ORDER BY max(time) DESC LIMIT {runs:UInt32})
 ORDER BY time`

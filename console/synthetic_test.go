@@ -325,7 +325,7 @@ func (a *appliance) QueryParams(ctx context.Context, sql string, params map[stri
 		return table("a", "b", "c"), nil
 	case newestTrainings:
 		for _, t := range a.steps {
-			rows = append(rows, []any{t.Run, t.Pipeline, t.State, int64(t.Epoch), int64(t.Epochs), t.Loss, t.ValLoss, t.RowsPerSecond, int64(t.Rows), t.Elapsed, t.Time, t.Version, t.Detail})
+			rows = append(rows, []any{t.Run, t.Pipeline, t.State, int64(t.Epoch), int64(t.Epochs), t.Loss, t.ValLoss, t.RowsPerSecond, int64(t.Rows), t.Elapsed, t.Time, t.Version, t.Detail, t.Worker, t.CPUSeconds, t.GPUSeconds, t.Joules, t.Energy})
 		}
 		return table("run"), nil
 	case newestScores, recentRisks, assetNewest, assetSpan, assetRows, assetRowsThinned, assetScores, assetScoresThinned:

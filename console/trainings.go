@@ -33,11 +33,17 @@ type trainingRun struct {
 	Epochs   int    `json:"epochs"`
 	Rows     int    `json:"rows"`
 	// Rate is windows a second, Elapsed seconds.
-	Rate    number          `json:"rate"`
-	Elapsed number          `json:"elapsed"`
-	Version string          `json:"version,omitempty"`
-	Detail  string          `json:"detail,omitempty"`
-	Losses  []trainingEpoch `json:"losses"`
+	Rate    number `json:"rate"`
+	Elapsed number `json:"elapsed"`
+	Version string `json:"version,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	// Worker is the process that trains; CPU and GPU are seconds, Joules what the meters that Energy names have counted; null where nothing measures.
+	Worker string          `json:"worker,omitempty"`
+	CPU    number          `json:"cpu_seconds"`
+	GPU    number          `json:"gpu_seconds"`
+	Joules number          `json:"joules"`
+	Energy string          `json:"energy,omitempty"`
+	Losses []trainingEpoch `json:"losses"`
 
 	changed uint64
 }
@@ -72,6 +78,10 @@ func (t *trainings) add(e event.Training) {
 		r.Rate, r.Elapsed = number(e.RowsPerSecond), number(float64(e.Elapsed)/1e9)
 		if e.Detail != "" {
 			r.Detail = e.Detail
+		}
+		r.Worker, r.CPU, r.GPU, r.Joules, r.Energy = e.Worker, number(e.CPUSeconds), number(e.GPUSeconds), number(e.Joules), e.Energy
+		if e.State == event.TrainingWaiting { // another worker begins anew
+			r.Epoch, r.Losses = 0, []trainingEpoch{}
 		}
 	}
 	r.Epoch, r.Epochs, r.Rows = max(r.Epoch, e.Epoch), max(r.Epochs, e.Epochs), max(r.Rows, e.Rows)

@@ -39,19 +39,24 @@ func (s *Store) WriteTraining(ctx context.Context, t event.Training) error {
 	f.micros("time", func(int) int64 { return t.Time })
 	f.word("version", t.Version)
 	text("detail", t.Detail)
+	f.word("worker", t.Worker)
+	same(f, "cpu_seconds", "Float64", t.CPUSeconds)
+	same(f, "gpu_seconds", "Float64", t.GPUSeconds)
+	same(f, "joules", "Float64", t.Joules)
+	f.word("energy", t.Energy)
 	return s.small(ctx, "trainings", f)
 }
 
 // Trainings returns the last limit steps of a pipeline's training runs, oldest first; an empty pipeline means all.
 func (s *Store) Trainings(ctx context.Context, pipeline string, limit int) (out []event.Training, err error) {
-	err = s.scan(ctx, `SELECT * FROM (SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, time, version, detail
+	err = s.scan(ctx, `SELECT * FROM (SELECT run, pipeline, state, epoch, epochs, loss, val_loss, rows_per_second, rows, elapsed_ns, time, version, detail, worker, cpu_seconds, gpu_seconds, joules, energy
 		FROM trainings WHERE {pipeline:String} = '' OR pipeline = {pipeline:String} ORDER BY time DESC, elapsed_ns DESC LIMIT {limit:UInt64}) ORDER BY time, elapsed_ns`,
 		func(rows driver.Rows) error {
 			var t event.Training
 			var at time.Time
 			var epoch, epochs uint32
 			var n uint64
-			err := rows.Scan(&t.Run, &t.Pipeline, &t.State, &epoch, &epochs, &t.Loss, &t.ValLoss, &t.RowsPerSecond, &n, &t.Elapsed, &at, &t.Version, &t.Detail)
+			err := rows.Scan(&t.Run, &t.Pipeline, &t.State, &epoch, &epochs, &t.Loss, &t.ValLoss, &t.RowsPerSecond, &n, &t.Elapsed, &at, &t.Version, &t.Detail, &t.Worker, &t.CPUSeconds, &t.GPUSeconds, &t.Joules, &t.Energy)
 			t.Epoch, t.Epochs, t.Rows, t.Time = int(epoch), int(epochs), int(n), at.UnixNano()
 			out = append(out, t)
 			return err

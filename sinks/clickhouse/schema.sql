@@ -649,7 +649,7 @@ CREATE TABLE andon.trainings
 (
     `run` String COMMENT 'The training run.',
     `pipeline` LowCardinality(String) COMMENT 'Pipeline that the model is for.',
-    `state` LowCardinality(String) COMMENT 'started, epoch, finished (a model was made) or failed.',
+    `state` LowCardinality(String) COMMENT 'waiting (for a worker), started, epoch, finished (a model was made) or failed.',
     `epoch` UInt32 COMMENT 'Epoch that ended, counted from 1.',
     `epochs` UInt32 COMMENT 'Epochs that are planned.',
     `loss` Float64 COMMENT 'Mean loss of the epoch on the training windows, in the unit of the scaled target; nan before the first epoch ends.',
@@ -659,7 +659,12 @@ CREATE TABLE andon.trainings
     `elapsed_ns` Int64 COMMENT 'Since the start of the run, in nanoseconds.',
     `time` DateTime64(6, 'UTC') COMMENT 'Wall clock of the step.',
     `version` LowCardinality(String) COMMENT 'Model that came of it, once there is one.',
-    `detail` String COMMENT 'For people: why it started, was refused or failed.'
+    `detail` String COMMENT 'For people: why it started, was refused or failed.',
+    `worker` LowCardinality(String) COMMENT 'Worker that trains; empty for the appliance itself.',
+    `cpu_seconds` Float64 COMMENT 'What the process that trains has spent since the run began, all else that it did included.',
+    `gpu_seconds` Float64 DEFAULT nan COMMENT 'How long kernels ran on its machine\'s NVIDIA devices meanwhile; nan where nothing measures.',
+    `joules` Float64 DEFAULT nan COMMENT 'What its machine drew meanwhile, by the meters that energy names; nan where nothing measures.',
+    `energy` LowCardinality(String) COMMENT 'What joules was measured on: processors (RAPL), NVIDIA devices, or both.'
 )
 ENGINE = MergeTree
 ORDER BY (pipeline, time, run)

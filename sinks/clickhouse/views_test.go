@@ -100,7 +100,8 @@ func TestTrainings(t *testing.T) {
 	var want []event.Training
 	for i := range 5 {
 		step := event.Training{Run: "r", Pipeline: "trained", State: event.TrainingEpoch, Epoch: i, Epochs: 5, Loss: 1 / float64(i+1), ValLoss: 2, RowsPerSecond: 1e5, Rows: 1000,
-			Elapsed: int64(i) * 1e9, Time: origin + int64(i)*1e9, Version: "v", Detail: "it's going"}
+			Elapsed: int64(i) * 1e9, Time: origin + int64(i)*1e9, Version: "v", Detail: "it's going",
+			Worker: "w1", CPUSeconds: 1.5, GPUSeconds: math.NaN(), Joules: 7, Energy: "processors"}
 		want = append(want, step)
 		if err := s.WriteTraining(t.Context(), step); err != nil {
 			t.Fatal(err)

@@ -74,7 +74,7 @@ export interface Sample {
 export interface Run {
   run: string;
   pipeline: string;
-  state: 'started' | 'epoch' | 'finished' | 'failed';
+  state: 'waiting' | 'started' | 'epoch' | 'finished' | 'failed';
   started: number;
   updated: number;
   epoch: number;
@@ -84,6 +84,13 @@ export interface Run {
   elapsed: number | null;
   version?: string;
   detail?: string;
+  /** The worker that trains; none where the appliance does. */
+  worker?: string;
+  cpu_seconds: number | null;
+  /** null where nothing measures. */
+  gpu_seconds: number | null;
+  joules: number | null;
+  energy?: string;
   losses: Epoch[];
 }
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
-import { ago, count, duration, percent, rate, stamp } from '../lib/format.ts';
+import { ago, count, duration, percent, rate, seconds, stamp } from '../lib/format.ts';
 import { link } from '../lib/route.ts';
 import type { Run } from '../lib/protocol.ts';
 import { now } from '../state/feed.ts';
@@ -11,8 +11,8 @@ import { progress, remaining, runState, runs, runsLoaded } from '../state/traini
 import { Chart, type Draw } from '../parts/chart.tsx';
 import { Progress } from '../parts/progress.tsx';
 
-const stateNames = { running: 'Training', finished: 'Finished', failed: 'Failed', stopped: 'Stopped' } as const;
-const stateTones = { running: 'accent', finished: 'ok', failed: 'critical', stopped: 'none' } as const;
+const stateNames = { running: 'Training', waiting: 'Waiting', finished: 'Finished', failed: 'Failed', stopped: 'Stopped' } as const;
+const stateTones = { running: 'accent', waiting: 'none', finished: 'ok', failed: 'critical', stopped: 'none' } as const;
 
 export function TrainingPage() {
   const list = runs.value;
@@ -22,7 +22,7 @@ export function TrainingPage() {
       <header class="page-head">
         <div>
           <h1>Training</h1>
-          <p class="sub">Models are fitted in process, from rows in ClickHouse.</p>
+          <p class="sub">Models are fitted from what is stored: in this process, or by workers.</p>
         </div>
       </header>
       {!chosen && runsLoaded.value && <p class="empty">No run yet. The first starts when a pipeline has no model and enough rows to learn from.</p>}
@@ -144,6 +144,10 @@ function RunDetail({ run }: { run: Run }) {
           <Fact name="Training windows" value={count(run.rows)} />
           <Fact name={state === 'running' ? 'Time left' : 'Took'} value={state === 'running' ? (left === null ? '–' : `about ${duration(Math.max(1, left))}`) : duration(run.elapsed)} />
           <Fact name="Training loss" value={loss(run.losses.at(-1)?.loss)} />
+          <Fact name="Trained by" value={run.worker ?? 'this appliance'} />
+          <Fact name="CPU time" value={seconds(run.cpu_seconds)} />
+          <Fact name="GPU time" value={run.gpu_seconds == null ? 'not measured' : seconds(run.gpu_seconds)} />
+          <Fact name="Energy" value={run.joules == null ? 'not measured' : `${energy(run.joules)} (${run.energy})`} />
           <Fact name="Best validation" value={best ? `${loss(best.val_loss)} at epoch ${best.epoch}` : '–'} />
         </dl>
       </div>
@@ -158,6 +162,10 @@ function Fact({ name, value }: { name: string; value: string }) {
       <dd class="num">{value}</dd>
     </div>
   );
+}
+
+function energy(joules: number): string {
+  return joules < 3600 ? `${joules.toPrecision(3)} J` : `${(joules / 3600).toPrecision(3)} Wh`;
 }
 
 function loss(v: number | null | undefined): string {

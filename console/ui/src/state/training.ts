@@ -21,20 +21,21 @@ function merge(body: Body): void {
   const list = new Map(runs.value.map((r) => [r.run, r]));
   for (const fresh of body.runs ?? []) {
     const old = list.get(fresh.run);
-    const epochs = new Map((old?.losses ?? []).map((e) => [e.epoch, e]));
+    const epochs = new Map((fresh.state === 'waiting' ? [] : old?.losses ?? []).map((e) => [e.epoch, e]));
     for (const e of fresh.losses) epochs.set(e.epoch, e);
     list.set(fresh.run, { ...fresh, losses: [...epochs.values()].sort((a, b) => a.epoch - b.epoch) });
   }
   runs.value = [...list.values()].sort((a, b) => b.started - a.started);
 }
 
-export type RunState = 'running' | 'finished' | 'failed' | 'stopped';
+export type RunState = 'running' | 'waiting' | 'finished' | 'failed' | 'stopped';
 
 // A run that has said nothing for this long ended with its process.
 const SILENT = 180_000;
 
 export function runState(r: Run): RunState {
   if (r.state === 'finished' || r.state === 'failed') return r.state;
+  if (r.state === 'waiting') return 'waiting'; // for a worker, as long as the appliance waits; it says when it gives up
   return now() - r.updated > SILENT ? 'stopped' : 'running';
 }
 
