@@ -28,7 +28,14 @@ func (c *Config) beside() (at func() engine.Endpoint, err error) {
 		if err != nil {
 			return nil, environment(err)
 		}
-		at = func() engine.Endpoint { return place }
+		at = func() engine.Endpoint { // where it is now: a restart gives it other ports
+			if a, err := readAddresses(c.Data); err == nil && a.Credentials != "" {
+				if now, err := engine.ReadCredentials(a.Credentials); err == nil {
+					place = now
+				}
+			}
+			return place
+		}
 	}
 	if c.embeddedBroker() {
 		c.Kafka.Brokers = []string{a.Kafka}

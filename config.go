@@ -116,6 +116,10 @@ type Topics struct {
 	Alerts string `yaml:"alerts"`
 	// Trainings is of what the loop decides, as CloudEvents.
 	Trainings string `yaml:"trainings"`
+	// Jobs is the queue of trainings for workers, JobEvents of what is said of them, with one partition, and JobFiles of models on their way.
+	Jobs      string `yaml:"jobs"`
+	JobEvents string `yaml:"job_events"`
+	JobFiles  string `yaml:"job_files"`
 }
 
 // Transactions are those of pipelines that are delivered exactly once.
@@ -224,7 +228,8 @@ func defaultConfig() Config {
 		Evidence:     evidence.Default(),
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
-			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift", Trainings: "andon.trainings"},
+			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift", Trainings: "andon.trainings",
+			Jobs: "andon.jobs", JobEvents: "andon.jobs.events", JobFiles: "andon.jobs.files"},
 	}
 }
 
@@ -304,6 +309,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Topics.Trainings == "" {
 		errs = append(errs, errors.New("topics.trainings: name a topic: what is decided about models is told there"))
+	}
+	if c.Trainer.Workers.By == trainer.ByKafka && (c.Topics.Jobs == "" || c.Topics.JobEvents == "" || c.Topics.JobFiles == "") {
+		errs = append(errs, errors.New("topics.jobs, topics.job_events, topics.job_files: name a topic each: workers take trainings from them"))
 	}
 	section("models", c.Models.Limits.Validate())
 	section("models.s3", c.Models.S3.Validate())

@@ -27,6 +27,7 @@ type commands struct {
 	SQL     sqlCommand     `cmd:"" name:"sql" help:"Ask ClickHouse and print a table."`
 	Model   modelCommand   `cmd:"" help:"The registry: push, pull, list, show, compare, promote and roll back models."`
 	Train   trainCommand   `cmd:"" help:"Start a training run of a pipeline now."`
+	Trainer trainerCommand `cmd:"" help:"Be a worker: take trainings from the topic of jobs, on any machine."`
 	Loop    loopCommand    `cmd:"" help:"What brings models to the fleet: where it is, what it decided, and what people want of it."`
 	Verify  verifyCommand  `cmd:"" help:"Prove that each input offset was handled exactly once."`
 	Label   labelCommand   `cmd:"" help:"Tell what happened: failures, anomalies, classes of frames, and what the model has missed."`

@@ -3,9 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"andon/model/ort"
 	"andon/sinks/clickhouse"
 	"andon/trainer"
 	"andon/trainer/fit"
@@ -49,19 +53,34 @@ func (c *modelRebuild) Run(t *talk) error {
 	if c.Nice < 0 || c.Nice > 19 {
 		return usage(fmt.Errorf("--nice: %d is not between 0 and 19", c.Nice))
 	}
-	local, err := newPupil(t, cfg)
+	quiet := cfg.Log
+	quiet.Level = max(quiet.Level, slog.LevelWarn)
+	log := newLogger(quiet, t.err)
+	if err := lowerPriority(c.Nice); err != nil {
+		log.Warn("it runs at the priority of the live line", "error", err)
+	}
+	at, err := cfg.beside()
+	if err != nil {
+		return err
+	}
+	if err := ort.Open(cfg.runtime()); err != nil {
+		return environment(err)
+	}
+	models, err := openModelsBeside(t.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	local, err := newPupil(t.ctx, cfg, at, log, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
 	defer local.close()
-	if err := lowerPriority(c.Nice); err != nil {
-		local.log.Warn("it runs at the priority of the live line", "error", err)
-	}
-	info, err := local.models.Find(c.Pipeline, c.Version)
+	local.Get = models.Get
+	info, err := models.Find(c.Pipeline, c.Version)
 	if err != nil {
 		return usage(fmt.Errorf("%w: andon model list shows those there are", err))
 	}
-	was, err := local.models.Get(info.Pipeline, info.Version)
+	was, err := models.Get(info.Pipeline, info.Version)
 	if err != nil {
 		return err
 	}

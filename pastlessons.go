@@ -16,7 +16,16 @@ import (
 )
 
 // At is of trainer.Past.
-func (l *lessons) At(m event.Marks) trainer.Source { return &lessons{l.Store, l.kept, &m} }
+func (l *lessons) At(m event.Marks) trainer.Source { return &lessons{l.Store, l.kept, &m, l.look} }
+
+// looking has the frames before it.
+func (l *lessons) looking() (*lessons, error) {
+	if l.look == nil {
+		return l, nil
+	}
+	kept, err := l.look()
+	return &lessons{Store: l.Store, kept: kept, past: l.past}, err
+}
 
 // Labels is of trainer.Source.
 func (l *lessons) Labels(ctx context.Context, pipeline, kind string) ([]event.Label, error) {

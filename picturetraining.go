@@ -22,7 +22,8 @@ import (
 type lessons struct {
 	*clickhouse.Store
 	kept *evidence.Store
-	past *event.Marks // how far all is stored that is read; nil: as far as it is
+	past *event.Marks                    // how far all is stored that is read; nil: as far as it is
+	look func() (*evidence.Store, error) // opens the frames that another process keeps, as they are now; nil: kept has them
 }
 
 // labelled is a kept frame with what labels say of it.
@@ -71,6 +72,10 @@ func (l *lessons) labelledFrames(ctx context.Context, pipeline string) ([]labell
 
 // LabelledFrames is of trainer.Frames. A frame that is removed meanwhile is left out.
 func (l *lessons) LabelledFrames(ctx context.Context, pipeline string, f func(trainer.Frame) error) (string, error) {
+	l, err := l.looking()
+	if err != nil {
+		return "", err
+	}
 	all, err := l.labelledFrames(ctx, pipeline)
 	if err != nil {
 		return "", err

@@ -1,50 +1,30 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"andon/model"
 	"andon/model/adopt"
-	"andon/model/ort"
 	"andon/sinks/clickhouse"
+	"andon/sinks/clickhouse/engine"
 	"andon/sinks/evidence"
 	"andon/trainer"
 )
 
-// pupil trains in a process of its own, beside an appliance: it reads what that has stored, and leaves it as it is.
+// pupil trains in a process of its own, beside an appliance or far from it: it reads what that has stored, and leaves it as it is.
 type pupil struct {
 	trainer.Local
-	store  *clickhouse.Store
-	models *model.Registry // as they were found
-	log    *slog.Logger
+	store *clickhouse.Store
 }
 
-// newPupil opens what a training needs of an appliance.
-func newPupil(t *talk, cfg *Config) (*pupil, error) {
-	quiet := cfg.Log
-	quiet.Level = max(quiet.Level, slog.LevelWarn)
-	log := newLogger(quiet, t.err)
-	at, err := cfg.beside()
-	if err != nil {
-		return nil, err
-	}
-	if err := ort.Open(cfg.runtime()); err != nil {
-		return nil, environment(err)
-	}
-	models, err := openModelsBeside(t.ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	frames, err := evidence.Look(cfg.evidenceDir())
-	if err != nil {
-		return nil, environment(err)
-	}
+// newPupil opens what a training needs of an appliance; at is where its embedded ClickHouse is, see beside.
+func newPupil(ctx context.Context, cfg *Config, at func() engine.Endpoint, log *slog.Logger, reg prometheus.Registerer) (*pupil, error) {
 	cfg.ClickHouse.Writers = 1
-	store, err := clickhouse.Open(t.ctx, cfg.ClickHouse, at, log, prometheus.NewRegistry())
+	store, err := clickhouse.Open(ctx, cfg.ClickHouse, at, log, reg)
 	if err != nil {
 		return nil, environment(err)
 	}
@@ -53,7 +33,8 @@ func newPupil(t *talk, cfg *Config) (*pupil, error) {
 		store.Close()
 		return nil, environment(fmt.Errorf("make a folder for the training: %w", err))
 	}
-	return &pupil{store: store, models: models, log: log, Local: trainer.Local{Source: &lessons{Store: store, kept: frames}, Memory: cfg.Trainer.Memory, Get: models.Get, Dir: dir, Limits: adopt.DefaultLimits(), Meters: meters(nil)}}, nil
+	source := &lessons{Store: store, look: func() (*evidence.Store, error) { return evidence.Look(cfg.evidenceDir()) }}
+	return &pupil{store: store, Local: trainer.Local{Source: source, Memory: cfg.Trainer.Memory, Dir: dir, Limits: adopt.DefaultLimits()}}, nil
 }
 
 func (p *pupil) close() {

@@ -280,6 +280,10 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 		return environment(err)
 	}
 	ensureState(ctx, cfg, bus, intakeAt, log)
+	workers, err := hire(ctx, cfg, bus, intakeAt, publisher, &lessons{Store: store, kept: frames}, teacher, room("jobs"), metrics) // who learns, where that is not we
+	if err != nil {
+		return environment(err)
+	}
 	status.detect(intakes)
 	journal := follow(ctx, cfg, bus, intakeAt, publisher, models, room("models"))
 	undo.add(journal.Close)
@@ -309,6 +313,10 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(1, "journal", journal.Run)
 	if upward != nil {
 		team.run(1, "uplink", upward.Run)
+	}
+	if workers != nil {
+		undo.add(workers.board.Close)
+		team.run(1, "jobs", workers.Run)
 	}
 	if devices != nil {
 		team.run(1, "devices", devices.Run)
