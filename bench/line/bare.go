@@ -24,14 +24,22 @@ func (c *config) newModel(n network) (*model.Model, error) {
 	for range recipe.Width() {
 		recipe.Scale = append(recipe.Scale, model.Scale{Mean: 600, Std: 300})
 	}
+	return model.Seal(c.graph(n, &recipe), c.meta(n, &recipe))
+}
+
+// graph is the network's file.
+func (c *config) graph(n network, recipe *model.Recipe) []byte {
 	net := fit.Network{Length: recipe.Length, Width: recipe.Width(), Hidden: n.hidden, Layers: n.layers}
 	t := fit.Trained{Network: net, Outcome: fit.Outcome{Params: make([]float32, net.Size())}}
 	rng := rand.New(rand.NewPCG(1, 0))
 	for i := range t.Params {
 		t.Params[i] = (rng.Float32()*2 - 1) * 0.15
 	}
-	return model.Seal(t.RemainingLife(float64(c.demo.Model.Cap), fit.Logistic{Slope: -0.1, Offset: 3}), model.Meta{Pipeline: c.demo.Name, Task: model.RemainingLife, Recipe: recipe,
-		Unit: c.demo.Model.Unit, Horizon: c.demo.Model.Horizon, Network: "gru " + n.String()})
+	return t.RemainingLife(float64(c.demo.Model.Cap), fit.Logistic{Slope: -0.1, Offset: 3})
+}
+
+func (c *config) meta(n network, recipe *model.Recipe) model.Meta {
+	return model.Meta{Pipeline: c.demo.Name, Task: model.RemainingLife, Recipe: *recipe, Unit: c.demo.Model.Unit, Horizon: c.demo.Model.Horizon, Network: "gru " + n.String()}
 }
 
 // bare is the loop that does nothing but run the model: a session of the same file, and batches that are ready.

@@ -44,7 +44,12 @@ type house struct {
 }
 
 // open starts a house whose broker can hold topics of so many bytes together; 0 starts none.
-func (c *config) open(ctx context.Context, topics event.Bytes) (_ *house, err error) {
+func (c *config) open(ctx context.Context, topics event.Bytes) (*house, error) {
+	return c.openWatched(ctx, topics, "")
+}
+
+// openWatched starts a house whose lines tell what they count of their windows to a topic of one partition, if it is named.
+func (c *config) openWatched(ctx context.Context, topics event.Bytes, sketches string) (_ *house, err error) {
 	h := &house{log: c.log}
 	defer func() {
 		if err != nil {
@@ -112,7 +117,12 @@ func (c *config) open(ctx context.Context, topics event.Bytes) (_ *house, err er
 	if err := h.bus.EnsureTopics(ctx, broker.Topic{Name: deadLetters, Partitions: 1}, broker.Topic{Name: state, Bytes: 64 << 20, Retention: -1}); err != nil {
 		return nil, err
 	}
-	return h, h.publish(nil)
+	if sketches != "" {
+		if err := h.bus.EnsureTopics(ctx, broker.Topic{Name: sketches, Partitions: 1, Bytes: 256 << 20}); err != nil {
+			return nil, err
+		}
+	}
+	return h, h.publish(func(string) kafka.Outputs { return kafka.Outputs{Sketches: sketches} })
 }
 
 // The topics beside the one that is read.

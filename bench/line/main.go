@@ -7,6 +7,7 @@
 //
 // ratio: scores per CPU-second of the line (topic, decoding, windows, GRU, ClickHouse, commit; the embedded broker and the embedded ClickHouse included)
 // against a bare loop over the same ONNX file on windows that are ready, turn by turn in one run; and where the rest goes.
+// watch: CPU time a score with and without the watch for drift and the panel that judges what it counts, turn by turn in one run; and what of it goes where.
 // ingest: rows of 200 bytes from a topic to ClickHouse without a model: rows per second and per CPU-second, resident memory, and where the time goes.
 // wide: the same with nested rows of 1.6 KB and 98 signals: MB of JSON per second and per CPU-second.
 // visible: rows come at a steady rate, and a reader of its own asks ClickHouse when it sees them: time from Kafka's acknowledgement, at a flush a second.
@@ -97,7 +98,7 @@ func main() {
 }
 
 // parts run when none is named, all but the last.
-var parts = []string{"ratio", "ingest", "wide", "visible", "sql", "delivery"}
+var parts = []string{"ratio", "watch", "ingest", "wide", "visible", "sql", "delivery"}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	d, err := readDemo()
@@ -112,8 +113,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&c.lib, "lib", "lib", "folder of the native libraries")
 	f.StringVar(&c.dir, "dir", "", "folder for what is written meanwhile; empty: the system's temporary folder")
 	f.StringVar(&c.profiles, "profiles", "", "folder for the CPU profiles, which stay; empty: the system's temporary folder")
-	f.IntVar(&c.rounds, "rounds", 5, "ratio: rounds, of which the median counts; one more before them warms up")
-	f.IntVar(&c.scoreRows, "score-rows", 200_000, "ratio: rows a round, of 100 assets")
+	f.IntVar(&c.rounds, "rounds", 5, "ratio, watch: rounds, of which the median counts; one more before them warms up")
+	f.IntVar(&c.scoreRows, "score-rows", 200_000, "ratio, watch: rows a round, of 100 assets")
 	f.IntVar(&c.demo.Window.Recipe.Baseline, "baseline", d.Window.Recipe.Baseline, "ratio: slots of the baseline")
 	hidden := f.Int("hidden", d.Model.Hidden, "ratio: units a layer of the network")
 	layers := f.Int("layers", d.Model.Layers, "ratio: layers of the network")
@@ -174,6 +175,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		switch part {
 		case "ratio":
 			r.Ratio, err = c.ratio(ctx)
+		case "watch":
+			r.Watch, err = c.watch(ctx)
 		case "ingest":
 			r.Ingest, err = c.ingest(ctx)
 		case "wide":

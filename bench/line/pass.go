@@ -22,6 +22,9 @@ type pass struct {
 	model    *model.Model
 	rows     int
 	scores   int
+	// blind leaves the watch for drift out; panel is who reads what it tells, nil for nobody.
+	blind bool
+	panel *panel
 }
 
 // cost is what a pass took. CPU times run from the start of the intake until the ClickHouse child is at rest after the last row.
@@ -36,8 +39,9 @@ type cost struct {
 	// Inserts and Merges are parts of Engine, by the names of the child's threads.
 	Inserts time.Duration `json:"insert_cpu_ns"`
 	Merges  time.Duration `json:"merge_cpu_ns"`
-	// Blocks is how many blocks were stored.
-	Blocks int `json:"blocks"`
+	// Blocks is how many blocks were stored, Sketches how many the watch for drift made.
+	Blocks   int `json:"blocks"`
+	Sketches int `json:"sketches"`
 }
 
 func (c cost) cpu() time.Duration { return c.Own + c.Engine }
@@ -49,6 +53,7 @@ const passLimit = 10 * time.Minute
 func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	cfg := processors.Default()
 	cfg.Pipeline, cfg.Signals, cfg.Source, cfg.Features = p.pipeline, p.source.Signals, p.source.Topic, p.features
+	cfg.Drift.Enabled = !p.blind
 	judge := processors.Judge{}
 	if p.model != nil {
 		judge = processors.Judge{Scorer: h.judge, Live: func() *model.Model { return p.model }}
@@ -86,7 +91,10 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	}
 	c.Wall, c.Start = time.Since(begun), first.at.Sub(begun)
 	stored := ownCPU() + h.engine.cpu()
-	err = h.rest(ctx)
+	if p.panel != nil {
+		err = p.panel.wait(ctx, sink.sketches)
+	}
+	err = errors.Join(err, h.rest(ctx))
 	c.Own, c.Engine = ownCPU()-own, h.engine.cpu()-engine
 	c.After = ownCPU() + h.engine.cpu() - stored
 	for name, part := range map[string]*time.Duration{"TCPHandler": &c.Inserts, "MergeMutate": &c.Merges} {
@@ -94,7 +102,7 @@ func (h *house) do(ctx context.Context, p pass) (c cost, err error) {
 	}
 	stop()
 	err = errors.Join(err, <-ended)
-	c.Blocks = sink.blocks
+	c.Blocks, c.Sketches = sink.blocks, sink.sketches
 	if err == nil && (sink.rows != p.rows || sink.scores != p.scores || sink.letters != 0) {
 		err = fmt.Errorf("stored %d readings, %d scores and %d dead letters; expected %d, %d and none", sink.rows, sink.scores, sink.letters, p.rows, p.scores)
 	}
@@ -109,7 +117,7 @@ type counter struct {
 
 	mu                    sync.Mutex
 	rows, scores, letters int
-	blocks                int
+	blocks, sketches      int
 }
 
 func (c *counter) Write(ctx context.Context, b *event.Block) error {
@@ -119,6 +127,7 @@ func (c *counter) Write(ctx context.Context, b *event.Block) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.blocks++
+	c.sketches += len(b.Sketches)
 	before := c.rows + c.letters
 	c.rows, c.scores, c.letters = c.rows+b.Readings.Len(), c.scores+len(b.Scores), c.letters+len(b.DeadLetters)
 	if c.rows+c.letters >= c.want && before < c.want {

@@ -52,6 +52,14 @@ type stages []stage
 // rooms says which stage a function belongs to, by the beginning of its name. A sample counts for the first function that is here, from the leaf up: what the
 // runtime does for a stage (copying, allocating, system calls) is the stage's.
 var rooms = []struct{ prefix, stage string }{
+	// The watch for drift, which reaches into several rooms.
+	{"andon/processors/drift.(*Panel)", "watch, panel"},
+	{"andon/processors.(*Seat)", "watch, panel"},
+	{"andon/sinks/clickhouse.(*Store).WriteRound", "watch, panel"},
+	{"andon/processors/drift.", "watch"},
+	{"andon/processors.(*watch)", "watch"},
+	{"andon/sinks/kafka.sketch", "watch, records"},
+	{"andon/ingest/decode.(*sketch)", "watch, records"},
 	{"andon/ingest/decode.", "decode"},
 	{"andon/ingest/broker.", "broker"},
 	{"github.com/twmb/franz-go/pkg/kfake.", "broker"},

@@ -21,6 +21,7 @@ type report struct {
 	Machine map[string]string `json:"machine"`
 
 	Ratio  []ratioResult `json:"ratio,omitempty"`
+	Watch  []watchResult `json:"watch,omitempty"`
 	Ingest *ingestResult `json:"ingest,omitempty"`
 	SQL    *sqlResult    `json:"sql,omitempty"`
 
@@ -50,6 +51,9 @@ func (r *report) table(out io.Writer) error {
 	p.line("%s, %d x %s, %s, %s, commit %s, load %s before", r.Date.Format(time.DateOnly), r.CPUs, r.Machine["cpu"], r.Machine["memory"], r.Go, r.Commit,
 		r.Machine["load"])
 	for _, x := range r.Ratio {
+		x.print(p)
+	}
+	for _, x := range r.Watch {
 		x.print(p)
 	}
 	if r.Ingest != nil {
