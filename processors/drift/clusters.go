@@ -22,6 +22,17 @@ func newClusters(features int) *clusters {
 	return &clusters{features: features, times: make([]float64, parts*features*tests), whole: make([]float64, features*tests), square: make([]float64, features*tests)}
 }
 
+// total makes whole of the parts of time, for who has not added to it.
+func (c *clusters) total() {
+	clear(c.whole)
+	width := c.features * tests
+	for b := range parts {
+		for i, v := range c.times[b*width : (b+1)*width] {
+			c.whole[i] += v
+		}
+	}
+}
+
 // row counts a row of an asset and a part of time, and returns where their residuals go.
 func (c *clusters) row(asset, part int) (byAsset, byTime []float64) {
 	width := c.features * tests

@@ -78,7 +78,7 @@ func (f *Feature) binOrMissing(x float64) int {
 	if x != x {
 		return len(f.Edges) + 1
 	}
-	return binOf(f.Edges, x)
+	return f.grid.bin(x)
 }
 
 // lossSet is rows in bins with their losses.

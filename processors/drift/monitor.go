@@ -34,21 +34,23 @@ type Monitor struct {
 	pieces int64 // that are done
 	parts  []*portion
 	last   event.Position
-	buf    []float64
-	resid  []float64
+	scratch
 }
 
 // portion is what one group has of a piece.
 type portion struct {
-	windows          int
-	start, end       int64
-	confusion        Confusion
-	counts, expected [][]float64
-	weights          []float64 // of the risk's bins
-	missing, sum     []float64
-	clusters         *clusters
-	assets           map[string]int
-	names            []string // of clusters, empty where several assets share one
+	windows      int
+	start, end   int64
+	confusion    Confusion
+	counts       [][]float64
+	strata       []float64 // rows of each
+	weights      []float64 // of the risk's bins
+	missing, sum []float64
+	clusters     *clusters
+	assets       map[string]int
+	names        []string // of clusters, empty where several assets share one
+	// block holds rows that are in windows, start and end, but not yet in what is counted.
+	block block
 }
 
 const (
@@ -60,9 +62,7 @@ const (
 
 // NewMonitor makes a monitor of a partition, whose pieces have so many windows. The first group that matches takes an asset.
 func NewMonitor(p *Profile, piece int, groups []Group) *Monitor {
-	m := &Monitor{profile: p, piece: piece, groups: groups, known: map[string]int{}, parts: make([]*portion, len(groups)+1),
-		buf: make([]float64, len(p.of)), resid: make([]float64, len(p.Features)*tests)}
-	return m
+	return &Monitor{profile: p, piece: piece, groups: groups, known: map[string]int{}, parts: make([]*portion, len(groups)+1), scratch: scratch{row: make([]float64, len(p.of))}}
 }
 
 // Profile returns what it compares with.
@@ -81,6 +81,9 @@ func (m *Monitor) Resume(pieces int64) {
 }
 
 func (m *Monitor) group(asset string) int {
+	if len(m.groups) == 0 {
+		return 0
+	}
 	if g, ok := m.known[asset]; ok {
 		return g
 	}
@@ -99,11 +102,11 @@ func (m *Monitor) portion(g int) *portion {
 		return m.parts[g]
 	}
 	f := len(m.profile.Features)
-	p := &portion{clusters: newClusters(f), assets: map[string]int{}, counts: make([][]float64, f), expected: make([][]float64, f),
+	p := &portion{clusters: newClusters(f), assets: map[string]int{}, counts: make([][]float64, f), strata: make([]float64, m.profile.strata()),
 		missing: make([]float64, f), sum: make([]float64, f)}
 	for j := range m.profile.Features {
 		bins := len(m.profile.Features[j].Edges) + 1
-		p.counts[j], p.expected[j] = make([]float64, bins), make([]float64, m.profile.strata())
+		p.counts[j] = make([]float64, bins)
 		if m.profile.Risk >= 0 && m.profile.Features[j].Input == m.profile.Risk {
 			p.weights = make([]float64, bins)
 		}
@@ -148,42 +151,15 @@ func (m *Monitor) Add(asset string, at int64, pos event.Position, values []float
 		part.end = at
 	}
 	part.windows++
-	whole := true
-	for j := range p.Features {
-		f := &p.Features[j]
-		var x float64
-		switch {
-		case f.Input >= 0:
-			x = values[f.Input]
-			whole = whole && (x == x || f.Role != event.RoleInput)
-		case f.Role == event.RoleTogether:
-			if x = math.NaN(); whole {
-				x = p.apart(values, m.buf)
-			}
-		default:
-			x = p.losses(values)
-		}
-		r := m.resid[j*tests : j*tests+tests]
-		if x != x {
-			part.missing[j]++
-			r[testPlace], r[testSpread], r[testMissing] = 0, 0, 1-f.Missing[s]
-		} else {
-			bin := binOf(f.Edges, x)
-			part.counts[j][bin]++
-			part.sum[j] += x
-			r[testPlace], r[testSpread], r[testMissing] = f.place[s][bin], f.spread[s][bin], -f.Missing[s]
-			if f.Role == event.RoleLoss || f.strange(s) {
-				r[testPlace] = (x - f.Means[s]) / math.Max(f.Deviations[s], 1e-12)
-			}
-			if f.Input == p.Risk && part.weights != nil {
-				y := p.Calibration.At(x)
-				part.weights[bin] += y
-				part.confusion.Add(y, x >= p.Threshold)
-			}
-		}
-		part.expected[j][s]++
+	b := &part.block
+	if t := m.n * parts / m.piece; t != b.part {
+		m.count(part)
+		b.part = t
 	}
-	part.clusters.add(part.cluster(asset), m.n*parts/m.piece, m.resid)
+	b.assets[b.n], b.strata[b.n], b.values = int32(part.cluster(asset)), int32(s), append(b.values, values...)
+	if b.n++; b.n == blockRows {
+		m.count(part)
+	}
 	m.last = pos
 	if m.n++; m.n < m.piece {
 		return nil
@@ -196,6 +172,7 @@ func (m *Monitor) Cut() []event.Sketch {
 	var out []event.Sketch
 	for g, part := range m.parts {
 		if part != nil && part.windows > 0 {
+			m.count(part)
 			out = append(out, m.sketch(g, part))
 		}
 	}
@@ -229,9 +206,9 @@ func (p *portion) reset() {
 	p.windows, p.start, p.end, p.confusion = 0, 0, 0, Confusion{}
 	for j := range p.counts {
 		clear(p.counts[j])
-		clear(p.expected[j])
 	}
-	for _, x := range [][]float64{p.weights, p.missing, p.sum} {
+	p.block.n, p.block.part, p.block.values = 0, 0, p.block.values[:0]
+	for _, x := range [][]float64{p.strata, p.weights, p.missing, p.sum} {
 		clear(x)
 	}
 	p.clusters.reset()
@@ -251,6 +228,7 @@ func (m *Monitor) groupName(g int) string {
 func (m *Monitor) sketch(g int, part *portion) event.Sketch {
 	p, c := m.profile, part.clusters
 	name := m.groupName(g)
+	c.total()
 	n := float64(part.windows)
 	stranger := g < len(m.groups) && m.groups[g].Stranger
 	out := event.Sketch{Stranger: stranger, Position: m.last, Group: name, Piece: m.pieces, Reference: p.From, Start: part.start, End: part.end, Windows: part.windows, Clusters: len(c.n), Blocks: c.counted(),
@@ -263,7 +241,7 @@ func (m *Monitor) sketch(g int, part *portion) event.Sketch {
 			o.Counts[b] = uint32(k)
 		}
 		values, sum := n-part.missing[j], 0.0
-		for s, k := range part.expected[j] { // rows of the stratum
+		for s, k := range part.strata { // rows of the stratum
 			o.ExpectedMissing += float64(k * f.Missing[s])
 			share := k * values / n
 			for b, q := range f.P[s] {

@@ -10,9 +10,17 @@ import (
 
 var errMonitor = errors.New("restore a drift monitor: the state is of another profile or other groups, cut short or damaged")
 
+// monitorState marks a state whose rows are counted by stratum once for all features.
+const monitorState = 'N'
+
 // AppendState appends the piece that is not done yet, and how many are. The same rows give the same bytes.
 func (m *Monitor) AppendState(dst []byte) []byte {
-	dst = append(dst, stateVersion, 'M')
+	for _, p := range m.parts {
+		if p != nil {
+			m.count(p)
+		}
+	}
+	dst = append(dst, stateVersion, monitorState)
 	for _, v := range []int64{int64(m.n), m.pieces, m.last.Offset, int64(m.last.Partition)} {
 		dst = binary.AppendVarint(dst, v)
 	}
@@ -44,9 +52,8 @@ func (m *Monitor) AppendState(dst []byte) []byte {
 func (p *portion) numbers() [][]float64 {
 	c := p.clusters
 	f := &p.confusion
-	all := [][]float64{{f.TP, f.FP, f.FN, f.TN, f.Squares, c.squares, c.blockSquares}, c.blocks[:], c.times, c.whole, c.square, p.weights, p.missing, p.sum}
-	all = append(all, p.counts...)
-	return append(all, p.expected...)
+	all := [][]float64{{f.TP, f.FP, f.FN, f.TN, f.Squares, c.squares, c.blockSquares}, c.blocks[:], c.times, c.square, p.strata, p.weights, p.missing, p.sum}
+	return append(all, p.counts...)
 }
 
 // Restore goes on from a state of a monitor of the same profile and groups. After an error the monitor is empty.
@@ -57,7 +64,7 @@ func (m *Monitor) Restore(state []byte) (err error) {
 			m.Reset()
 		}
 	}()
-	if len(state) < 2 || state[0] != stateVersion || state[1] != 'M' {
+	if len(state) < 2 || state[0] != stateVersion || state[1] != monitorState {
 		return errMonitor
 	}
 	r := reader{rest: state[2:]}

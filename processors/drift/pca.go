@@ -15,6 +15,8 @@ type PCA struct {
 	mean, inverse []float64 // of each feature; the inverse of its standard deviation, 0 where it stood still
 	components    []float64 // row-major [K, D]
 	k             int
+	// fours are the components, four side by side, feature by feature, and 0 beyond the last: their sums do not wait for each other.
+	fours [][4]float64
 	// Mean and Deviation are of the mean errors of the reference's chunks.
 	Mean, Deviation float64
 }
@@ -86,6 +88,7 @@ func FitPCA(rows []float64, d int, share float64, chunks int) (*PCA, error) {
 		p.components = append(p.components, mat.Col(nil, j, &vectors)...)
 		p.k++
 	}
+	p.pack()
 	var all mean
 	squares := 0.0
 	for c := range chunks {
@@ -119,18 +122,35 @@ func (p *PCA) Error(row []float64) float64 {
 	}
 	// The components are orthonormal: what they do not explain is the rest of the square.
 	whole, explained := 0.0, 0.0
-	for j, v := range row {
-		x := (v - p.mean[j]) * p.inverse[j]
-		whole += float64(x * x)
-	}
-	for c := range p.k {
-		dot := 0.0
-		for j, w := range p.components[c*d : (c+1)*d] {
-			dot += float64(w * (row[j] - p.mean[j]) * p.inverse[j])
+	for from := 0; from < len(p.fours) || from == 0; from += d {
+		var a, b, c, e float64
+		whole = 0
+		fours := p.fours[min(from, len(p.fours)):]
+		for j, v := range row {
+			x := (v - p.mean[j]) * p.inverse[j]
+			whole += float64(x * x)
+			if j < len(fours) {
+				w := &fours[j]
+				a += float64(w[0] * x)
+				b += float64(w[1] * x)
+				c += float64(w[2] * x)
+				e += float64(w[3] * x)
+			}
 		}
-		explained += float64(dot * dot)
+		explained += float64(a*a) + float64(b*b) + float64(c*c) + float64(e*e)
 	}
 	return math.Sqrt(math.Max(whole-explained, 0))
+}
+
+// pack lays the components out for Error.
+func (p *PCA) pack() {
+	d := len(p.mean)
+	p.fours = make([][4]float64, (p.k+3)/4*d)
+	for c := range p.k {
+		for j, w := range p.components[c*d : (c+1)*d] {
+			p.fours[c/4*d+j][c%4] = w
+		}
+	}
 }
 
 // Unusual tells how many deviations the mean error of a window is from the usual one; beyond 3 counts as drift.

@@ -70,8 +70,10 @@ type Feature struct {
 	// References is how many assets or parts of time the reference has.
 	References int
 
-	// place and spread are residuals by stratum and bin.
-	place, spread [][]float64
+	// grid is of Edges, residual by stratum, then bin. plain tells that residuals are those of the bin alone, and none is missing: no loss, no kinds.
+	grid     *grid
+	residual []residual
+	plain    bool
 	// kinds is the profile's.
 	kinds int
 }
@@ -251,8 +253,8 @@ func (b *profiler) stratify() {
 // stratumOf returns the stratum of the condition's value; a missing one is of the first.
 func (p *Profile) stratumOf(x float64) int {
 	s := 0
-	for s < len(p.Cuts) && x > p.Cuts[s] {
-		s++
+	for _, cut := range p.Cuts {
+		s += one(x > cut)
 	}
 	return s
 }
@@ -277,7 +279,7 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 	if err != nil {
 		return ErrFewRows
 	}
-	f.Edges = ref.edges
+	f.Edges, f.grid = ref.edges, gridOf(ref.edges)
 	bins := len(f.Edges) + 1
 	counts, pool := make([][]float64, strata), make([]float64, bins)
 	n, have, missing := make([]float64, strata), make([]float64, strata), make([]float64, strata)
@@ -293,7 +295,7 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 			continue
 		}
 		have[s]++
-		bin := binOf(f.Edges, v)
+		bin := f.grid.bin(v)
 		counts[s][bin]++
 		pool[bin]++
 		before := moments[s].Mean
@@ -329,32 +331,23 @@ func (b *profiler) feature(f *Feature, partial bool, x func(i int) float64) erro
 	return nil
 }
 
-// binOf returns the first bin whose edge is not less than x.
-func binOf(edges []float64, x float64) int {
-	lo, hi := 0, len(edges)
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); edges[mid] < x {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
-}
-
 // derive makes the residuals of the bins: the rank in the stratum less one half, rows of one bin sharing theirs, and its square less its mean.
 func (f *Feature) derive() {
-	f.place, f.spread = make([][]float64, len(f.P)), make([][]float64, len(f.P))
+	f.grid, f.residual = gridOf(f.Edges), make([]residual, 0, len(f.P)*(len(f.Edges)+1))
+	f.plain = f.Role != event.RoleLoss && f.kinds == 0
 	for s, p := range f.P {
-		f.place[s], f.spread[s] = make([]float64, len(p)), make([]float64, len(p))
+		f.plain = f.plain && f.Missing[s] == 0
 		below, square := 0.0, 0.0
-		for k, share := range p {
-			f.place[s][k] = below + share/2 - .5
+		own := len(f.residual)
+		for _, share := range p {
+			place := below + share/2 - .5
 			below += share
-			square += float64(share * f.place[s][k] * f.place[s][k])
+			square += float64(share * place * place)
+			f.residual = append(f.residual, residual{place: place})
 		}
-		for k := range p {
-			f.spread[s][k] = float64(f.place[s][k]*f.place[s][k]) - square
+		for k := range f.residual[own:] {
+			r := &f.residual[own+k]
+			r.spread = float64(r.place*r.place) - square
 		}
 	}
 }
@@ -364,7 +357,8 @@ func (f *Feature) residuals(s, bin int, x float64) (place, spread, missing float
 	if x != x {
 		return 0, 0, 1 - f.Missing[s]
 	}
-	place, spread, missing = f.place[s][bin], f.spread[s][bin], -f.Missing[s]
+	r := f.residual[s*(len(f.Edges)+1)+bin]
+	place, spread, missing = r.place, r.spread, -f.Missing[s]
 	if f.Role == event.RoleLoss || f.strange(s) {
 		place = (x - f.Means[s]) / math.Max(f.Deviations[s], 1e-12)
 	}
@@ -385,7 +379,7 @@ func (b *profiler) variances(f *Feature, rows []int, values []float64) {
 	for k, i := range rows {
 		bin := 0
 		if values[k] == values[k] {
-			bin = binOf(f.Edges, values[k])
+			bin = f.grid.bin(values[k])
 		}
 		residual[k][testPlace], residual[k][testSpread], residual[k][testMissing] = f.residuals(b.stratum[i], bin, values[k])
 	}

@@ -98,7 +98,7 @@ func ReadProfile(data []byte) (*Profile, error) {
 	}
 	for j := range p.Features {
 		g := &p.Features[j]
-		whole := g.Input < d && len(g.P) == strata && len(g.Means) == strata && len(g.Deviations) == strata && len(g.Missing) == strata && len(g.Edges) > 0 && len(g.Edges) <= 2*profileBins &&
+		whole := g.Input < d && len(g.P) == strata && len(g.Means) == strata && len(g.Deviations) == strata && len(g.Missing) == strata && len(g.Edges) > 0 && len(g.Edges) <= mostEdges &&
 			slices.IsSorted(g.Edges) && g.Std != 0
 		for _, shares := range g.P {
 			whole = whole && len(shares) == len(g.Edges)+1
@@ -118,6 +118,7 @@ func ReadProfile(data []byte) (*Profile, error) {
 			return fault("its components do not hold together")
 		}
 		p.together = &PCA{mean: t.Mean, inverse: t.Inverse, components: t.Components, k: t.K, Mean: t.Usual, Deviation: t.Deviation}
+		p.together.pack()
 	}
 	for j := range p.Features {
 		switch g := &p.Features[j]; {
