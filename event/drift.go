@@ -41,6 +41,15 @@ type SketchAt struct {
 	Sketch
 }
 
+// Judged is what lies between two offsets of the topic of sketches, and what the panel says of it.
+type Judged struct {
+	Topic       string
+	Partition   int32
+	First, Next int64
+	Sketches    []Sketch
+	Rounds      []Round
+}
+
 // Where the reference of a sketch comes from.
 const (
 	ReferenceModel = "model" // it was made at training
@@ -53,8 +62,8 @@ type SketchFeature struct {
 	// Role is one of the Role constants.
 	Role string `json:"role"`
 	// Counts is of the values in each bin of the reference, Expected what it leads to expect, of as many windows of the same strata.
-	Counts   []uint32  `json:"counts"`
-	Expected []float32 `json:"expected"`
+	Counts   Counts `json:"counts"`
+	Expected Shares `json:"expected"`
 	// Missing is how many windows have no value, ExpectedMissing how many were to be expected.
 	Missing         uint32  `json:"missing,omitempty"`
 	ExpectedMissing float64 `json:"expected_missing,omitempty"`
@@ -65,7 +74,7 @@ type SketchFeature struct {
 	ExpectedSum float64 `json:"expected_sum"`
 	SquaredSum  float64 `json:"squared_sum"`
 	// Tests are those of place, spread and missing values.
-	Tests [3]Sums `json:"tests"`
+	Tests Tests `json:"tests"`
 	// Furthest names assets that are furthest off, the furthest first.
 	Furthest []string `json:"furthest,omitempty"`
 	// Vector is of embeddings, nil for what is one number.

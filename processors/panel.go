@@ -14,9 +14,9 @@ import (
 	"andon/processors/drift"
 )
 
-// DriftStore keeps what the panel says. Either may be told again of what it has.
+// DriftStore keeps what lines count and what the panel says of it. It may be told again of what it has: of the same range, or the same alarm.
 type DriftStore interface {
-	WriteRound(ctx context.Context, r *event.Round) error
+	WriteJudged(ctx context.Context, j *event.Judged) error
 	WriteAlarm(ctx context.Context, a *event.Alarm) error
 }
 
@@ -69,7 +69,16 @@ type panelNote struct {
 	At   int64  `json:"at"`
 	Ref  string `json:"ref,omitempty"`
 	Slot int    `json:"slot,omitempty"`
+	// Until is up to where a range from the committed offset on is about to be stored, 0 where none is: who comes after a crash stores the same range.
+	Until int64 `json:"until,omitempty"`
 }
+
+const (
+	// panelWait is how long what is no alarm waits to be stored together: an insert costs ClickHouse as much as thousands of windows cost the line.
+	panelWait = 10 * time.Second
+	// panelRows are stored at once at the latest.
+	panelRows = 20_000
+)
 
 // Seat is the panel at its partition. Its methods are called by one goroutine.
 type Seat struct {
@@ -79,7 +88,10 @@ type Seat struct {
 	note  panelNote
 
 	at, next int64
+	until    int64 // of the range that must be stored first, 0 for none
+	sketches []event.Sketch
 	rounds   []event.Round
+	rows     int
 	alarms   []event.Alarm
 	due      time.Time
 }
@@ -107,6 +119,10 @@ func (p *Panel) Open(ctx context.Context, a Assignment) (*Seat, int64, error) {
 			n = s.note
 		}
 	}
+	if n.Until > a.Committed {
+		s.until = n.Until
+	}
+	n.Until = 0
 	s.note = n
 	s.at = n.At
 	p.log.Info("drift panel opened", "committed", a.Committed, "from", s.at, "state", n.Ref != "")
@@ -119,36 +135,71 @@ func (s *Seat) Handle(ctx context.Context, b *event.Batch) error {
 		return fmt.Errorf("the drift panel's batch begins at %d, not at %d", b.First, s.at)
 	}
 	for i := range b.Sketches {
-		rounds, alarms := s.panel.Add(&b.Sketches[i].Sketch)
-		if b.Sketches[i].Offset < s.a.Committed {
+		at := &b.Sketches[i]
+		if err := s.reach(ctx, at.Offset); err != nil {
+			return err
+		}
+		if s.panel.Twice(&at.Sketch) { // its line was killed before it knew that it had told it
 			continue
+		}
+		rounds, alarms := s.panel.Add(&at.Sketch)
+		if at.Offset < s.a.Committed {
+			continue
+		}
+		s.sketches, s.rows = append(s.sketches, at.Sketch), s.rows+len(at.Features)
+		for k := range rounds {
+			s.rows += len(rounds[k].Findings)
 		}
 		s.rounds, s.alarms = append(s.rounds, rounds...), append(s.alarms, alarms...)
 	}
 	for i := range b.Rejects {
 		s.p.log.Warn("the drift panel leaves a record out", "offset", b.Rejects[i].Offset, "why", b.Rejects[i].Detail)
 	}
+	if err := s.reach(ctx, b.Next); err != nil {
+		return err
+	}
 	if s.at = b.Next; s.at > s.a.Committed {
 		s.next = s.at
 	}
-	if len(s.alarms) > 0 || len(s.rounds) >= 64 {
+	switch {
+	case s.until > 0:
+		return nil // the range is stored whole
+	case len(s.alarms) > 0 || s.rows >= panelRows:
 		return s.Flush(ctx)
-	}
-	if s.due.IsZero() && s.next > s.a.Committed {
-		s.due = time.Now().Add(time.Second)
+	case s.due.IsZero() && s.next > s.a.Committed:
+		s.due = time.Now().Add(panelWait)
 	}
 	return nil
 }
 
-// Flush stores and tells what was decided, then commits.
-func (s *Seat) Flush(ctx context.Context) error {
-	if s.next <= s.a.Committed {
+// reach stores the range that was about to be stored, if what comes lies beyond.
+func (s *Seat) reach(ctx context.Context, offset int64) error {
+	if s.until == 0 || offset < s.until {
 		return nil
 	}
-	for i := range s.rounds {
-		if err := s.p.out.Store.WriteRound(ctx, &s.rounds[i]); err != nil {
-			return fmt.Errorf("store what the drift panel says of %s: %w", s.rounds[i].Pipeline, err)
+	s.at, s.next = s.until, s.until
+	return s.Flush(ctx)
+}
+
+// Flush stores and tells what was decided, then commits. A range that was about to be stored before a crash must be there whole.
+func (s *Seat) Flush(ctx context.Context) error {
+	if s.next <= s.a.Committed || s.until > s.next {
+		return nil
+	}
+	if len(s.sketches)+len(s.rounds) > 0 {
+		n := s.note
+		if n.Until = s.next; s.until == 0 {
+			if err := s.commit(ctx, s.a.Committed, n); err != nil {
+				return err
+			}
+			s.until = s.next
 		}
+		j := event.Judged{Topic: s.a.Topic, Partition: s.a.Partition, First: s.a.Committed, Next: s.next, Sketches: s.sketches, Rounds: s.rounds}
+		if err := s.p.out.Store.WriteJudged(ctx, &j); err != nil {
+			return fmt.Errorf("store what lines counted of their windows, and what the drift panel says of it, %s/%d@%d-%d: %w", j.Topic, j.Partition, j.First, j.Next, err)
+		}
+	}
+	for i := range s.rounds {
 		s.p.saw(&s.rounds[i])
 	}
 	for i := range s.alarms {
@@ -175,15 +226,24 @@ func (s *Seat) Flush(ctx context.Context) error {
 			s.p.log.Error("no snapshot of the drift panel: a restart reads back further", "from", n.At, "next", s.next, "error", err)
 		}
 	}
+	if err := s.commit(ctx, s.next, n); err != nil {
+		return err
+	}
+	s.note, s.a.Committed, s.until = n, s.next, 0
+	clear(s.sketches)
+	clear(s.rounds)
+	s.sketches, s.rounds, s.rows, s.alarms, s.due = s.sketches[:0], s.rounds[:0], 0, s.alarms[:0], time.Time{}
+	return nil
+}
+
+func (s *Seat) commit(ctx context.Context, next int64, n panelNote) error {
 	note, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
-	if err := s.a.Commit(ctx, s.next, string(note)); err != nil {
-		return fmt.Errorf("commit the drift panel at %d: %w", s.next, err)
+	if err := s.a.Commit(ctx, next, string(note)); err != nil {
+		return fmt.Errorf("commit the drift panel at %d: %w", next, err)
 	}
-	s.note, s.a.Committed = n, s.next
-	s.rounds, s.alarms, s.due = s.rounds[:0], s.alarms[:0], time.Time{}
 	return nil
 }
 

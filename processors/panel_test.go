@@ -22,7 +22,9 @@ type hall struct {
 	sketches  []event.SketchAt
 	committed int64
 	note      string
+	ranges    map[string]string // what was stored, by where it begins: the same range again is the same
 	rounds    map[string]string
+	counted   map[string]int // how often each sketch was stored, but for ranges that were told again
 	alarms    map[string]string
 	raised    map[string]int
 	vault     map[string][]byte
@@ -43,21 +45,38 @@ func (h *hall) step(effect func()) error {
 }
 
 // write keeps one text for a key, and fails where the same key has another: what is told again must be the same.
-func (h *hall) write(all map[string]string, key, text string) error {
+func (h *hall) write(all map[string]string, key, text string, more func()) error {
 	return h.step(func() {
 		if old, ok := all[key]; ok && old != text {
 			panic(fmt.Sprintf("%s was %s and is %s", key, old, text))
 		}
 		all[key] = text
+		more()
 	})
 }
 
-func (h *hall) WriteRound(_ context.Context, r *event.Round) error {
-	return h.write(h.rounds, fmt.Sprint(r.Pipeline, r.Version, r.Number), fmt.Sprintf("%+v", *r))
+func (h *hall) WriteJudged(_ context.Context, j *event.Judged) error {
+	key, text := fmt.Sprint(j.Topic, j.Partition, "@", j.First), fmt.Sprintf("%+v", *j)
+	_, again := h.ranges[key]
+	return h.write(h.ranges, key, text, func() {
+		for i := range j.Rounds {
+			r := &j.Rounds[i]
+			key := fmt.Sprint(r.Pipeline, r.Version, r.Number)
+			if _, ok := h.rounds[key]; ok && !again {
+				panic(key + " is stored in two ranges")
+			}
+			h.rounds[key] = fmt.Sprintf("%+v", *r)
+		}
+		for i := range j.Sketches {
+			if s := &j.Sketches[i]; !again {
+				h.counted[fmt.Sprint(s.Topic, s.Partition, s.Piece, s.Group)]++
+			}
+		}
+	})
 }
 
 func (h *hall) WriteAlarm(_ context.Context, a *event.Alarm) error {
-	return h.write(h.alarms, fmt.Sprint(a.ID, a.At, a.Over), fmt.Sprintf("%+v", *a))
+	return h.write(h.alarms, fmt.Sprint(a.ID, a.At, a.Over), fmt.Sprintf("%+v", *a), func() {})
 }
 
 func (h *hall) Save(_ context.Context, key string, _ int32, data []byte) (string, error) {
@@ -118,6 +137,7 @@ func TestPanelExactlyOnce(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		var all []event.SketchAt
+		pieces := 0
 		monitors := []*drift.Monitor{drift.NewMonitor(profile, pieceWindows, nil), drift.NewMonitor(profile, pieceWindows, nil)}
 		for i := range 4000 {
 			row := make([]float64, len(profile.Inputs))
@@ -131,17 +151,21 @@ func TestPanelExactlyOnce(t *testing.T) {
 			for _, s := range monitors[k].Add(fmt.Sprint(k, rng.IntN(9)), int64(i)*1e9, event.Position{Topic: "t", Partition: int32(k), Offset: int64(i)}, row) {
 				s.Pipeline, s.Version = "p", "v"
 				all = append(all, event.SketchAt{Offset: int64(len(all)), Sketch: s})
+				if rng.IntN(4) == 0 { // its line is killed, and tells it again
+					all = append(all, event.SketchAt{Offset: int64(len(all)), Sketch: s})
+				}
+				pieces++
 			}
 		}
 		fresh := func() *hall {
-			return &hall{sketches: all, rounds: map[string]string{}, alarms: map[string]string{}, raised: map[string]int{}, vault: map[string][]byte{}, fuse: -1, rng: rng}
+			return &hall{sketches: all, ranges: map[string]string{}, rounds: map[string]string{}, counted: map[string]int{}, alarms: map[string]string{}, raised: map[string]int{}, vault: map[string][]byte{}, fuse: -1, rng: rng}
 		}
 		calm, w := fresh(), fresh()
 		if err := calm.sit(t); err != nil {
 			t.Fatal(err)
 		}
 		for w.committed < int64(len(all)) {
-			w.fuse = 1 + rng.IntN(25)
+			w.fuse = 1 + rng.IntN(9)
 			if err := w.sit(t); err != nil {
 				if crashes++; !errors.Is(err, errCrash) {
 					t.Fatal(err)
@@ -160,6 +184,16 @@ func TestPanelExactlyOnce(t *testing.T) {
 		}
 		same("rounds", calm.rounds, w.rounds)
 		same("alarms", calm.alarms, w.alarms)
+		for _, h := range []*hall{calm, w} {
+			if len(h.counted) != pieces {
+				t.Fatalf("seed %d: %d sketches are stored, want %d", seed, len(h.counted), pieces)
+			}
+			for key, n := range h.counted {
+				if n != 1 {
+					t.Fatalf("seed %d: the sketch %s is stored %d times", seed, key, n)
+				}
+			}
+		}
 		for k := range calm.raised {
 			if w.raised[k] == 0 {
 				t.Fatalf("seed %d: %s was not raised", seed, k)

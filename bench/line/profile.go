@@ -55,7 +55,7 @@ var rooms = []struct{ prefix, stage string }{
 	// The watch for drift, which reaches into several rooms.
 	{"andon/processors/drift.(*Panel)", "watch, panel"},
 	{"andon/processors.(*Seat)", "watch, panel"},
-	{"andon/sinks/clickhouse.(*Store).WriteRound", "watch, panel"},
+	{"andon/sinks/clickhouse.(*Store).WriteJudged", "watch, panel"},
 	{"andon/processors/drift.", "watch"},
 	{"andon/processors.(*watch)", "watch"},
 	{"andon/sinks/kafka.sketch", "watch, records"},

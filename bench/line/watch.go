@@ -152,10 +152,10 @@ func (c *config) watchOf(ctx context.Context, h *house, panel *panel, n network,
 	return r, writeProfiles(r.Profile, profiles)
 }
 
-// referenceRows are the first rows of the topic, which a reference is made of.
-const referenceRows = 20_000
+// referenceAssets are those whose rows a reference is made of.
+const referenceAssets = 25
 
-// watchedModel is a model like newModel's, with a scale and a drift reference of the topic's own begin, as a training makes them, and how many features that has. What the model lost is made up, since nothing
+// watchedModel is a model like newModel's, with a scale and a drift reference of some of the topic's assets, as a training makes them, and how many features that has. What the model lost is made up, since nothing
 // was trained: of all channels, so that the estimate of it looks at them all.
 func (c *config) watchedModel(ctx context.Context, h *house, n network, l load) (*model.Model, int, error) {
 	recipe := c.demo.Window.Recipe
@@ -163,7 +163,10 @@ func (c *config) watchedModel(ctx context.Context, h *house, n network, l load) 
 		return nil, 0, err
 	}
 	lives := make([][]event.Row, l.Assets)
-	for i := range min(referenceRows, l.Rows) {
+	for i := range l.Rows {
+		if l.asset(i)%(l.Assets/referenceAssets) != 0 {
+			continue
+		}
 		row := event.Row{Asset: assetName(l.asset(i)), Time: l.time(i).UnixNano()}
 		for _, text := range l.values(i) {
 			x, err := strconv.ParseFloat(text, 64)

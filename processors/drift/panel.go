@@ -25,6 +25,8 @@ type Panel struct {
 	lines  map[string]*panelLine // by pipeline and version
 	// rounds counts those of a pipeline, so that versions that are gone can be told.
 	rounds map[string]int64
+	// told are marks of the newest sketches, by partition.
+	told map[string][]string
 }
 
 // panelLine is one version of one pipeline. Its exported fields are its state.
@@ -83,7 +85,25 @@ const gone = 3
 
 // NewPanel makes a panel; config tells a pipeline's settings, false for one that is not watched.
 func NewPanel(config func(pipeline string) (Config, bool)) *Panel {
-	return &Panel{config: config, lines: map[string]*panelLine{}, rounds: map[string]int64{}}
+	return &Panel{config: config, lines: map[string]*panelLine{}, rounds: map[string]int64{}, told: map[string][]string{}}
+}
+
+// mostTold are as many sketches as a partition's block may have: 64 groups, twice.
+const mostTold = 128
+
+// Twice tells whether a sketch came before, and remembers it: a line that is killed between telling a block's sketches and its commit tells them again, and at times some of them only.
+func (p *Panel) Twice(s *event.Sketch) bool {
+	from := fmt.Sprintf("%s %s/%d", s.Pipeline, s.Topic, s.Partition)
+	mark := fmt.Sprintf("%d %d %s %s", s.Offset, s.Piece, s.Version, s.Group)
+	told := p.told[from]
+	if slices.Contains(told, mark) {
+		return true
+	}
+	if told = append(told, mark); len(told) > mostTold {
+		told = slices.Delete(told, 0, len(told)-mostTold)
+	}
+	p.told[from] = told
+	return false
 }
 
 // Add takes the next sketch, and returns the rounds that end by it, and the alarms that begin, grow or end.
@@ -409,11 +429,12 @@ type panelState struct {
 	V      int
 	Rounds map[string]int64
 	Lines  []*panelLine
+	Told   map[string][]string `json:",omitempty"`
 }
 
 // Snapshot returns the panel's state; the same state gives the same bytes.
 func (p *Panel) Snapshot() ([]byte, error) {
-	s := panelState{V: 1, Rounds: p.rounds}
+	s := panelState{V: 1, Rounds: p.rounds, Told: p.told}
 	for _, key := range slices.Sorted(maps.Keys(p.lines)) {
 		l := p.lines[key]
 		for _, t := range l.Trends {
@@ -445,9 +466,12 @@ func (p *Panel) Restore(data []byte) error {
 		}
 		lines[l.Pipeline+"\x00"+l.Version] = l
 	}
-	p.rounds, p.lines = s.Rounds, lines
+	p.rounds, p.lines, p.told = s.Rounds, lines, s.Told
 	if p.rounds == nil {
 		p.rounds = map[string]int64{}
+	}
+	if p.told == nil {
+		p.told = map[string][]string{}
 	}
 	return nil
 }

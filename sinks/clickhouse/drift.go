@@ -8,69 +8,60 @@ import (
 	"andon/event"
 )
 
-// driftTable holds a row for each feature of each sketch.
-var driftTable = &table{
-	name: "drift",
-	rows: func(b *event.Block) (n int) {
-		for i := range b.Sketches {
-			n += len(b.Sketches[i].Features)
+// WriteJudged stores sketches, a row for each feature of each, and rounds: one insert a table and pipeline. A range that is told again is stored once.
+func (s *Store) WriteJudged(ctx context.Context, j *event.Judged) error {
+	var names []string
+	sketches, rounds := map[string][]event.Sketch{}, map[string][]event.Round{}
+	add := func(name string) {
+		if sketches[name] == nil && rounds[name] == nil {
+			names = append(names, name)
 		}
-		return n
-	},
-	offset: func(b *event.Block, i int) int64 {
-		s, _ := sketchOf(b, i)
-		return s.Offset
-	},
-	times: func(b *event.Block, i int, f func(ns int64)) {
-		s, _ := sketchOf(b, i)
-		f(s.Start)
-		f(s.End)
-	},
-	pick: func(b *event.Block, keep func(i int) bool) *event.Block {
-		out, i := bare(b), 0
-		for _, s := range b.Sketches {
-			kept := s
-			kept.Features = nil
-			for _, f := range s.Features {
-				if keep(i) {
-					kept.Features = append(kept.Features, f)
-				}
-				i++
-			}
-			if len(kept.Features) > 0 {
-				out.Sketches = append(out.Sketches, kept)
-			}
-		}
-		return out
-	},
-	frame: driftFrame,
-}
-
-// sketchOf returns the sketch and the feature of a row.
-func sketchOf(b *event.Block, i int) (*event.Sketch, *event.SketchFeature) {
-	for k := range b.Sketches {
-		s := &b.Sketches[k]
-		if i < len(s.Features) {
-			return s, &s.Features[i]
-		}
-		i -= len(s.Features)
 	}
-	panic("there is no such row of a sketch")
+	for i := range j.Sketches {
+		x := &j.Sketches[i]
+		if x.Start < earliest {
+			s.log.Error("a sketch cannot be stored: its time is before 1900, the first year that ClickHouse holds", "pipeline", x.Pipeline, "offset", x.Offset)
+			continue
+		}
+		add(x.Pipeline)
+		sketches[x.Pipeline] = append(sketches[x.Pipeline], *x)
+	}
+	for _, r := range j.Rounds {
+		if r.Start >= earliest {
+			add(r.Pipeline)
+			rounds[r.Pipeline] = append(rounds[r.Pipeline], r)
+		}
+	}
+	for _, name := range names {
+		for _, f := range []struct {
+			table string
+			frame *frame
+		}{{"drift", driftFrame(sketches[name])}, {"drift_findings", findingsFrame(rounds[name])}, {"estimates", estimatesFrame(rounds[name])}} {
+			if f.frame.rows == 0 {
+				continue
+			}
+			token := fmt.Sprintf("judged %s %s/%d@%d-%d", name, j.Topic, j.Partition, j.First, j.Next)
+			if _, err := s.insert(ctx, f.table, f.frame.rows, s.insertSettings(token), func() *frame { return f.frame }); err != nil {
+				return fmt.Errorf("insert into %s: %w", f.table, explain(err))
+			}
+		}
+	}
+	return nil
 }
 
-func driftFrame(b *event.Block) *frame {
+func driftFrame(sketches []event.Sketch) *frame {
 	type row struct {
 		*event.Sketch
 		f *event.SketchFeature
 	}
 	var rows []row
-	for k := range b.Sketches {
-		for j := range b.Sketches[k].Features {
-			rows = append(rows, row{&b.Sketches[k], &b.Sketches[k].Features[j]})
+	for k := range sketches {
+		for j := range sketches[k].Features {
+			rows = append(rows, row{&sketches[k], &sketches[k].Features[j]})
 		}
 	}
 	f := &frame{rows: len(rows)}
-	f.word("pipeline", b.Pipeline)
+	f.words("pipeline", func(i int) string { return rows[i].Pipeline })
 	f.words("version", func(i int) string { return rows[i].Version })
 	f.words("group", func(i int) string { return rows[i].Group })
 	each(f, "piece", "Int64", func(i int) int64 { return rows[i].Piece })
@@ -89,8 +80,8 @@ func driftFrame(b *event.Block) *frame {
 	each(f, "squared_sum", "Float64", func(i int) float64 { return rows[i].f.SquaredSum })
 	each(f, "place_sum", "Float64", func(i int) float64 { return rows[i].f.Tests[0].Sum })
 	each(f, "spread_sum", "Float64", func(i int) float64 { return rows[i].f.Tests[1].Sum })
-	f.word("_topic", b.Topic)
-	same(f, "_partition", "Int32", b.Partition)
+	f.words("_topic", func(i int) string { return rows[i].Topic })
+	each(f, "_partition", "Int32", func(i int) int32 { return rows[i].Partition })
 	each(f, "_offset", "Int64", func(i int) int64 { return rows[i].Offset })
 	return f
 }
@@ -100,40 +91,32 @@ func lists[T number](f *frame, name, typ string, at func(row int) []T) {
 	arrays(f, name, typ, at, func(x *T) T { return *x })
 }
 
-// WriteRound stores what the panel says of a round. A round that is told again is stored once.
-func (s *Store) WriteRound(ctx context.Context, r *event.Round) error {
-	token := fmt.Sprintf("round %s %s %s/%d@%d %d", r.Pipeline, r.Version, r.Topic, r.Partition, r.Offset, r.Number)
-	if len(r.Findings) > 0 {
-		if _, err := s.insert(ctx, "drift_findings", len(r.Findings), s.insertSettings(token), func() *frame { return findingsFrame(r) }); err != nil {
-			return fmt.Errorf("insert into drift_findings: %w", explain(err))
+func findingsFrame(rounds []event.Round) *frame {
+	type row struct {
+		*event.Round
+		f *event.Finding
+	}
+	var all []row
+	for k := range rounds {
+		for j := range rounds[k].Findings {
+			all = append(all, row{&rounds[k], &rounds[k].Findings[j]})
 		}
 	}
-	if len(r.Estimates) == 0 {
-		return nil
-	}
-	if _, err := s.insert(ctx, "estimates", len(r.Estimates), s.insertSettings(token), func() *frame { return estimatesFrame(r) }); err != nil {
-		return fmt.Errorf("insert into estimates: %w", explain(err))
-	}
-	return nil
-}
-
-func findingsFrame(r *event.Round) *frame {
-	all := r.Findings
 	f := &frame{rows: len(all)}
 	number := func(name string, at func(x *event.Finding) float64) {
-		each(f, name, "Float64", func(i int) float64 { return at(&all[i]) })
+		each(f, name, "Float64", func(i int) float64 { return at(all[i].f) })
 	}
-	f.word("pipeline", r.Pipeline)
-	f.word("version", r.Version)
-	f.word("reference", r.Reference)
-	same(f, "round", "Int64", r.Number)
-	f.micros("start", func(int) int64 { return r.Start })
-	f.micros("end", func(int) int64 { return r.End })
-	f.words("feature", func(i int) string { return all[i].Feature })
-	f.words("role", func(i int) string { return all[i].Role })
-	f.words("group", func(i int) string { return all[i].Group })
-	each(f, "windows", "UInt32", func(i int) uint32 { return uint32(all[i].Windows) })
-	each(f, "assets", "UInt32", func(i int) uint32 { return uint32(all[i].Assets) })
+	f.words("pipeline", func(i int) string { return all[i].Pipeline })
+	f.words("version", func(i int) string { return all[i].Version })
+	f.words("reference", func(i int) string { return all[i].Reference })
+	each(f, "round", "Int64", func(i int) int64 { return all[i].Number })
+	f.micros("start", func(i int) int64 { return all[i].Start })
+	f.micros("end", func(i int) int64 { return all[i].End })
+	f.words("feature", func(i int) string { return all[i].f.Feature })
+	f.words("role", func(i int) string { return all[i].f.Role })
+	f.words("group", func(i int) string { return all[i].f.Group })
+	each(f, "windows", "UInt32", func(i int) uint32 { return uint32(all[i].f.Windows) })
+	each(f, "assets", "UInt32", func(i int) uint32 { return uint32(all[i].f.Assets) })
 	number("effective", func(x *event.Finding) float64 { return x.Effective })
 	number("before", func(x *event.Finding) float64 { return x.Before })
 	number("now", func(x *event.Finding) float64 { return x.Now })
@@ -146,30 +129,39 @@ func findingsFrame(r *event.Round) *frame {
 	number("missing", func(x *event.Finding) float64 { return x.Missing })
 	number("p", func(x *event.Finding) float64 { return x.P })
 	number("q", func(x *event.Finding) float64 { return x.Q })
-	f.words("measure", func(i int) string { return all[i].Measure })
-	each(f, "votes", "UInt8", func(i int) uint8 { return uint8(all[i].Votes) })
-	each(f, "drifted", "Bool", func(i int) byte { return boolean(all[i].Drifted) })
-	each(f, "streak", "UInt32", func(i int) uint32 { return uint32(all[i].Streak) })
-	f.wordLists("furthest", func(i int) []string { return all[i].Furthest })
-	lists(f, "counts", "Array(UInt32)", func(i int) []uint32 { return all[i].Counts })
-	lists(f, "expected", "Array(Float32)", func(i int) []float32 { return all[i].Expected })
+	f.words("measure", func(i int) string { return all[i].f.Measure })
+	each(f, "votes", "UInt8", func(i int) uint8 { return uint8(all[i].f.Votes) })
+	each(f, "drifted", "Bool", func(i int) byte { return boolean(all[i].f.Drifted) })
+	each(f, "streak", "UInt32", func(i int) uint32 { return uint32(all[i].f.Streak) })
+	f.wordLists("furthest", func(i int) []string { return all[i].f.Furthest })
+	lists(f, "counts", "Array(UInt32)", func(i int) []uint32 { return all[i].f.Counts })
+	lists(f, "expected", "Array(Float32)", func(i int) []float32 { return all[i].f.Expected })
 	return f
 }
 
-func estimatesFrame(r *event.Round) *frame {
-	all := r.Estimates
+func estimatesFrame(rounds []event.Round) *frame {
+	type row struct {
+		*event.Round
+		e *event.Estimate
+	}
+	var all []row
+	for k := range rounds {
+		for j := range rounds[k].Estimates {
+			all = append(all, row{&rounds[k], &rounds[k].Estimates[j]})
+		}
+	}
 	f := &frame{rows: len(all)}
-	f.word("pipeline", r.Pipeline)
-	f.word("version", r.Version)
-	same(f, "round", "Int64", r.Number)
-	f.micros("start", func(int) int64 { return r.Start })
-	f.micros("end", func(int) int64 { return r.End })
-	f.words("metric", func(i int) string { return all[i].Metric })
-	each(f, "windows", "UInt32", func(i int) uint32 { return uint32(all[i].Windows) })
-	each(f, "value", "Float64", func(i int) float64 { return all[i].Value })
-	each(f, "before", "Float64", func(i int) float64 { return all[i].Before })
-	each(f, "error", "Float64", func(i int) float64 { return all[i].Error })
-	each(f, "p", "Float64", func(i int) float64 { return all[i].P })
+	f.words("pipeline", func(i int) string { return all[i].Pipeline })
+	f.words("version", func(i int) string { return all[i].Version })
+	each(f, "round", "Int64", func(i int) int64 { return all[i].Number })
+	f.micros("start", func(i int) int64 { return all[i].Start })
+	f.micros("end", func(i int) int64 { return all[i].End })
+	f.words("metric", func(i int) string { return all[i].e.Metric })
+	each(f, "windows", "UInt32", func(i int) uint32 { return uint32(all[i].e.Windows) })
+	each(f, "value", "Float64", func(i int) float64 { return all[i].e.Value })
+	each(f, "before", "Float64", func(i int) float64 { return all[i].e.Before })
+	each(f, "error", "Float64", func(i int) float64 { return all[i].e.Error })
+	each(f, "p", "Float64", func(i int) float64 { return all[i].e.P })
 	return f
 }
 

@@ -102,7 +102,6 @@ var blockTables = []*table{
 	},
 	framesTable("frames", func(b *event.Block) *[]event.Sight { return &b.Sights }, framesFrame),
 	framesTable("shadow_frames", func(b *event.Block) *[]event.Sight { return &b.ShadowSights }, seen),
-	driftTable,
 	{
 		name:   "labels",
 		rows:   func(b *event.Block) int { return len(b.Labels) },

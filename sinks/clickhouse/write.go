@@ -272,8 +272,6 @@ func (r *Refused) Remove(b *event.Block) {
 			b.Sights = rest.Sights
 		case "shadow_frames":
 			b.ShadowSights = rest.ShadowSights
-		case "drift":
-			b.Sketches = rest.Sketches
 		case "labels":
 			b.Labels = rest.Labels
 		case "deadletters":
