@@ -77,7 +77,7 @@ bench: build ## the benchmarks; what each shows is in bench/README.md
 chaos: build ## break the appliance ROUNDS times at moments drawn from SEED; fails if a record is lost or doubled
 	@$(GO) run ./bench/chaos -rounds $(or $(ROUNDS),20) -seed $(or $(SEED),1)
 
-drama: build ## play a stale model's whole story with a real appliance: alarm, challenger, gate, canary, promotion, sabotage, rollback; fails unless every act goes as written
+drama: build ## play a stale model's whole story with a real appliance, of engines and of cameras: alarm, challenger, gate, canary, promotion, sabotage, rollback; fails unless every act goes as written
 	@$(GO) run ./bench/drama
 
 clean: ## remove what was built; the fetched libraries stay

@@ -1,5 +1,5 @@
 // Command drama plays the whole story of a model that goes stale, with a real appliance and real engines: a fleet that the champion knows, other conditions that creep in, the alarm, a challenger that is
-// trained, judged, tried and promoted, and one that is sabotaged, refused, forced through by hand and taken back.
+// trained, judged, tried and promoted, and one that is sabotaged, refused, forced through by hand and taken back. Then the same with cameras, whose light goes out; ffmpeg takes their clip apart.
 //
 // It feeds rows and labels, as plants do, and pushes the sabotaged model, as a saboteur does. All else is the appliance's own doing; the play only watches, by its API, and says how long each act took. The
 // last line sums up; the exit code is 0 only if every act went as written.
@@ -17,7 +17,7 @@ import (
 )
 
 // plays are the stories, in the order in which they are played.
-var plays = []play{{"engines", playEngines}}
+var plays = []play{{"engines", playEngines}, {"frames", playFrames}}
 
 func main() {
 	p := plan{}
