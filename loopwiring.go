@@ -21,6 +21,7 @@ import (
 
 // leadLoop gives the trainer what it leads campaigns with. tell is handed every decision; owner tells whether this replica leads.
 func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.Registry, desk *modelDesk, metrics prometheus.Gatherer, owner func() bool, tell func(event.Decision)) {
+	var fresh remembered[freshKey, uint64]
 	teacher.Lead(trainer.Means{
 		Aliases: models,
 		Log:     store,
@@ -39,13 +40,24 @@ func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.R
 			if p.Spec.Task == model.RemainingLife {
 				kind, enough = event.KindFailure, time.Duration(p.Spec.Cap)*p.Recipe.Grid // before that a remaining life is not learned
 			}
-			n, err := store.Fresh(ctx, p.Name, kind, trained, since, enough)
+			ask := func() (uint64, error) { return store.Fresh(ctx, p.Name, kind, trained, since, enough) }
+			if kind != "" && since != 0 { // of lives, whose readings may come after the label
+				n, err := ask()
+				return int(n), err //nolint:gosec // a count
+			}
+			n, err := fresh.get(ctx, store, freshKey{p.Name, kind, trained.UnixMicro(), since}, func(uint64) bool { return true }, ask)
 			return int(n), err //nolint:gosec // a count
 		},
 		Examined: keepTable(store, desk.log),
 		Failures: func(pipeline string) float64 { return failures(metrics, pipeline) },
 	})
 	models.OnChange(teacher.Moved)
+}
+
+// freshKey is what is asked of fresh labels.
+type freshKey struct {
+	pipeline, kind string
+	trained, since int64
 }
 
 // loopLead tells one replica of several that it leads the campaigns: the one to which a consumer group gives the topic of models. The embedded broker has one replica.

@@ -16,7 +16,9 @@ import (
 )
 
 // At is of trainer.Past.
-func (l *lessons) At(m event.Marks) trainer.Source { return &lessons{l.Store, l.kept, &m, l.look} }
+func (l *lessons) At(m event.Marks) trainer.Source {
+	return &lessons{Store: l.Store, kept: l.kept, past: &m, look: l.look}
+}
 
 // looking has the frames before it.
 func (l *lessons) looking() (*lessons, error) {
@@ -30,7 +32,7 @@ func (l *lessons) looking() (*lessons, error) {
 // Labels is of trainer.Source.
 func (l *lessons) Labels(ctx context.Context, pipeline, kind string) ([]event.Label, error) {
 	if l.past == nil {
-		return l.Store.Labels(ctx, pipeline, kind)
+		return l.remember(ctx, pipeline, kind)
 	}
 	return l.Store.At(*l.past).Labels(ctx, pipeline, kind)
 }

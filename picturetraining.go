@@ -24,6 +24,8 @@ type lessons struct {
 	kept *evidence.Store
 	past *event.Marks                    // how far all is stored that is read; nil: as far as it is
 	look func() (*evidence.Store, error) // opens the frames that another process keeps, as they are now; nil: kept has them
+
+	memory lessonMemory
 }
 
 // labelled is a kept frame with what labels say of it.
@@ -106,12 +108,6 @@ func (l *lessons) LabelledFrames(ctx context.Context, pipeline string, f func(tr
 		}
 	}
 	return fmt.Sprintf("SELECT * FROM truth_labels WHERE pipeline = '%s', for %d frames of the evidence store", pipeline, n), nil
-}
-
-// CountLabelledFrames is of trainer.Frames.
-func (l *lessons) CountLabelledFrames(ctx context.Context, pipeline string) (int, error) {
-	all, err := l.labelledFrames(ctx, pipeline)
-	return len(all), err
 }
 
 // sight is how the trainer sees a pipeline's frames: by the decoder and the reader that serve, and cut to the zones that models are shown.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -179,6 +180,37 @@ func (w *world) want() []truth.Outcome {
 	return out
 }
 
+// counted counts what is asked beside marks.
+type counted struct {
+	*clickhouse.Store
+	asked int
+}
+
+func (c *counted) ToldLabels(ctx context.Context, since int64) ([]event.Label, int64, error) {
+	c.asked++
+	return c.Store.ToldLabels(ctx, since)
+}
+
+func (c *counted) LabelsOf(ctx context.Context, pipeline string, assets []string) ([]event.Label, error) {
+	c.asked++
+	return c.Store.LabelsOf(ctx, pipeline, assets)
+}
+
+func (c *counted) SeenEnds(ctx context.Context, pipeline string, frames bool, known map[string]int64) (map[string]int64, error) {
+	c.asked++
+	return c.Store.SeenEnds(ctx, pipeline, frames, known)
+}
+
+func (c *counted) Outcomes(ctx context.Context, pipeline string, versions []string, since int64, limit int) ([]event.Outcome, int64, error) {
+	c.asked++
+	return c.Store.Outcomes(ctx, pipeline, versions, since, limit)
+}
+
+func (c *counted) SettleOutcomes(ctx context.Context, w *event.Settling) (uint64, error) {
+	c.asked++
+	return c.Store.SettleOutcomes(ctx, w)
+}
+
 // listener remembers what it is told.
 type listener struct{ told *[]truth.Outcome }
 
@@ -249,7 +281,11 @@ func TestTruthIsKept(t *testing.T) {
 					t.Fatalf("outcome %d of %d, want %d:\n got %s\nwant %s", i, len(got), len(want), g, w)
 				}
 			}
-			_, p95, conflicts, predictions, settled, err := store.LabelStats(t.Context(), p.Name)
+			_, p95, conflicts, err := store.LabelLag(t.Context(), p.Name)
+			if err != nil {
+				t.Error(err)
+			}
+			predictions, settled, err := store.Coverage(t.Context(), p.Name)
 			scored := 0
 			for i := range w.said {
 				if w.said[i].Version == "one" {
@@ -261,6 +297,22 @@ func TestTruthIsKept(t *testing.T) {
 			}
 			if len(told) == 0 {
 				t.Error("nothing was told")
+			}
+			// Where nothing has changed nothing is read.
+			quiet := &counted{Store: store}
+			k = truth.NewKeeper(truth.Default(), func() []truth.Pipeline { return []truth.Pipeline{p} }, quiet, nil, nil, slog.New(slog.DiscardHandler), nil)
+			for range 4 {
+				if err := k.Round(t.Context(), now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := quiet.asked
+			labels, err := store.LabelsMark(t.Context())
+			if err := errors.Join(err, k.Round(t.Context(), now)); err != nil {
+				t.Fatal(err)
+			}
+			if after, err := store.LabelsMark(t.Context()); before == 0 || quiet.asked != before && after == labels || err != nil { // other pipelines are told labels meanwhile
+				t.Errorf("%d questions more after %d, %v", quiet.asked-before, before, err)
 			}
 			if again, same, err := truth.Mature(t.Context(), store, p.Name, nil, watermark); err != nil || len(again) != 0 || same != watermark {
 				t.Errorf("after the watermark: %d, %v", len(again), err)

@@ -162,7 +162,7 @@ func (w *settling) query(source, role string) string {
 	if !w.Again {
 		all += " WHERE NOT gone"
 	} else { // what is there already stays as it is: whoever reads on from when things were settled is not told twice
-		const same = "toUInt64(cityHash64(if(isNaN(%[1]struth), -1, %[1]struth), if(isNaN(%[1]sloss), -1, %[1]sloss), %[1]srisk_loss, %[1]sweight, %[1]shappened, toString(%[1]sby), toString(%[1]slabel)))"
+		const same = "toUInt64(cityHash64(ifNotFinite(toFloat64(%[1]struth), -1.), ifNotFinite(toFloat64(%[1]sloss), -1.), toFloat64(%[1]srisk_loss), toFloat64(%[1]sweight), toUInt8(%[1]shappened), toString(%[1]sby), toString(%[1]slabel)))"
 		from, to := w.bounds()
 		all = fmt.Sprintf(`SELECT n.* FROM (%s) AS n LEFT JOIN
     (
@@ -387,19 +387,21 @@ func (s *Store) WriteTruthPlace(ctx context.Context, pipeline string, fed int64,
 	return nil
 }
 
-// LabelStats returns how long after it happened, by event time, a pipeline's labels are told, in seconds (0 where there are none), how many are in conflict, how many predictions counted, and
-// how many outcomes of those there are, some of which may be counted twice until they are merged.
-func (s *Store) LabelStats(ctx context.Context, pipeline string) (p50, p95 float64, conflicts, predictions, settled uint64, err error) {
-	name := ch.Named("pipeline", pipeline)
+// LabelLag returns how long after it happened, by event time, a pipeline's labels are told, in seconds (0 where there are none), and how many are in conflict.
+func (s *Store) LabelLag(ctx context.Context, pipeline string) (p50, p95 float64, conflicts uint64, err error) {
 	err = s.owner.QueryRow(ctx, `SELECT ifNotFinite(quantileIf(0.5)(lag, NOT conflict), 0), ifNotFinite(quantileIf(0.95)(lag, NOT conflict), 0), countIf(conflict) FROM
-		(SELECT dateDiff('millisecond', greatest(time, until), told) / 1000 AS lag, conflict FROM label_opinions WHERE pipeline = {pipeline:String})`, name).Scan(&p50, &p95, &conflicts)
-	if err == nil { // the first by the projection of score_latency
-		err = s.owner.QueryRow(ctx, `SELECT (SELECT sum(n) FROM (SELECT pipeline, version, toStartOfMinute(scored_at) AS minute, count() AS n FROM scores WHERE pipeline = {pipeline:String} GROUP BY pipeline, version, minute))
-			+ (SELECT count() FROM frames WHERE pipeline = {pipeline:String} AND status = 'scored'), (SELECT count() FROM outcomes WHERE pipeline = {pipeline:String} AND role = 'score' AND gone = 0)`, name).
-			Scan(&predictions, &settled)
-	}
+		(SELECT dateDiff('millisecond', greatest(time, until), told) / 1000 AS lag, conflict FROM label_opinions WHERE pipeline = {pipeline:String})`, ch.Named("pipeline", pipeline)).Scan(&p50, &p95, &conflicts)
 	if err != nil {
-		return 0, 0, 0, 0, 0, fmt.Errorf("measure the labels of %s: %w", pipeline, explain(err))
+		return 0, 0, 0, fmt.Errorf("measure the labels of %s: %w", pipeline, explain(err))
 	}
-	return p50, p95, conflicts, predictions, settled, nil
+	return p50, p95, conflicts, nil
+}
+
+// Coverage returns how many predictions of a pipeline counted in the newest 30 days of event time, and how many of those are settled.
+func (s *Store) Coverage(ctx context.Context, pipeline string) (predictions, settled uint64, err error) {
+	err = s.owner.QueryRow(ctx, "SELECT toUInt64(sum(predictions)), toUInt64(sum(settled)) FROM label_coverage WHERE pipeline = {pipeline:String}", ch.Named("pipeline", pipeline)).Scan(&predictions, &settled)
+	if err != nil {
+		return 0, 0, fmt.Errorf("measure how much of %s is settled: %w", pipeline, explain(err))
+	}
+	return predictions, settled, nil
 }

@@ -715,7 +715,43 @@ CREATE VIEW andon.accuracy
     `f1` Float64,
     `auc` Float64
 )
-COMMENT 'Realised accuracy by version and the day of event time that was spoken of. auc is of at most 10,000 outcomes drawn from the day.'
+COMMENT 'Realised accuracy by version and the day of event time that was spoken of, of the newest 30 days of each pipeline; accuracy_days has all. auc is of at most 10,000 outcomes drawn from the day.'
+AS WITH
+    (
+        SELECT mapFromArrays(groupArray(toString(pipeline)), groupArray(newest))
+        FROM
+        (
+            SELECT
+                pipeline,
+                max(end) AS newest
+            FROM andon.outcomes
+            GROUP BY pipeline
+        )
+    ) AS newest
+SELECT *
+FROM andon.accuracy_days
+WHERE (day >= (toStartOfDay(arrayMin(mapValues(newest))) - toIntervalDay(29))) AND (day >= (toStartOfDay(newest[toString(pipeline)]) - toIntervalDay(29)));
+
+CREATE VIEW andon.accuracy_days
+(
+    `pipeline` LowCardinality(String),
+    `version` LowCardinality(String),
+    `day` DateTime('UTC'),
+    `outcomes` UInt64,
+    `valued` UInt64,
+    `positives` UInt64,
+    `shadows` UInt64,
+    `loss` Float64,
+    `brier` Float64,
+    `rmse` Float64,
+    `mae` Float64,
+    `accuracy` Float64,
+    `precision` Float64,
+    `recall` Float64,
+    `f1` Float64,
+    `auc` Float64
+)
+COMMENT 'Realised accuracy of all time by version and the day of event time that was spoken of. Name the pipeline and a least day: the key finds them. auc is of at most 10,000 outcomes drawn from the day.'
 AS SELECT
     pipeline,
     version,
@@ -1110,7 +1146,57 @@ CREATE VIEW andon.label_coverage
     `labelled` UInt64,
     `coverage` Float64
 )
-COMMENT 'How many of the predictions that counted are settled, and by a label, by version and the day of event time that was spoken of.'
+COMMENT 'How many of the predictions that counted are settled, and by a label, by version and the day of event time that was spoken of, of the newest 30 days of each pipeline; label_coverage_days has all.'
+AS WITH
+    (
+        SELECT mapFromArrays(groupArray(of), groupArray(newest))
+        FROM
+        (
+            SELECT
+                of,
+                max(newest) AS newest
+            FROM
+            (
+                SELECT
+                    toString(pipeline) AS of,
+                    last AS newest
+                FROM
+                (
+                    SELECT
+                        pipeline,
+                        asset,
+                        max(end) AS last
+                    FROM andon.scores
+                    GROUP BY
+                        pipeline,
+                        asset
+                )
+                UNION ALL
+                SELECT
+                    toString(pipeline) AS of,
+                    max(captured) AS newest
+                FROM andon.frames
+                WHERE status = 'scored'
+                GROUP BY of
+            )
+            GROUP BY of
+        )
+    ) AS newest
+SELECT *
+FROM andon.label_coverage_days
+WHERE (day >= (toStartOfDay(arrayMin(mapValues(newest))) - toIntervalDay(29))) AND (day >= (toStartOfDay(newest[toString(pipeline)]) - toIntervalDay(29)));
+
+CREATE VIEW andon.label_coverage_days
+(
+    `pipeline` LowCardinality(String),
+    `version` LowCardinality(String),
+    `day` DateTime('UTC'),
+    `predictions` UInt64,
+    `settled` UInt64,
+    `labelled` UInt64,
+    `coverage` Float64
+)
+COMMENT 'How many of all predictions that counted are settled, and by a label, by version and the day of event time that was spoken of. Name the pipeline and a least day: the key finds them.'
 AS SELECT
     pipeline,
     version,

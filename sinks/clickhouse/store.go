@@ -40,6 +40,8 @@ type Store struct {
 	unified bool
 	// replicated tells that a table of blocks is kept by several servers.
 	replicated atomic.Bool
+
+	labelsMark labelMark
 }
 
 // Open connects to the server of the DSN or, without one, to the embedded one, whose place and users at tells before each new connection.

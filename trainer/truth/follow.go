@@ -27,7 +27,7 @@ func (k *Keeper) goOn(ctx context.Context, pipeline string, b *book, now time.Ti
 	if err != nil {
 		return err
 	}
-	b.fed, b.more = fed, true
+	b.fed, b.more, b.anew = fed, true, settled > 0
 	if k.follower != nil {
 		k.follower.Restore(pipeline, state)
 	}

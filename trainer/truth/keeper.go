@@ -60,8 +60,13 @@ type Store interface {
 	// TruthPlace returns what WriteTruthPlace has kept, of the row with the greatest fed, and when the newest outcome was settled; 0 where there is none.
 	TruthPlace(ctx context.Context, pipeline string) (fed int64, state []byte, settled int64, err error)
 	WriteTruthPlace(ctx context.Context, pipeline string, fed int64, state []byte) error
-	// LabelStats returns how long after it happened labels are told, in seconds, how many are in conflict, how many predictions counted, and how many of those are settled.
-	LabelStats(ctx context.Context, pipeline string) (p50, p95 float64, conflicts, predictions, settled uint64, err error)
+	// LabelLag returns how long after it happened labels are told, in seconds, and how many are in conflict.
+	LabelLag(ctx context.Context, pipeline string) (p50, p95 float64, conflicts uint64, err error)
+	// Coverage returns how many of the newest predictions counted, and how many of those are settled.
+	Coverage(ctx context.Context, pipeline string) (predictions, settled uint64, err error)
+	// LabelsMark returns what changes whenever the labels may have, SaidMark when a pipeline's predictions may have. Neither reads anything.
+	LabelsMark(ctx context.Context) (string, error)
+	SaidMark(ctx context.Context, pipeline string, frames bool) (string, error)
 }
 
 // Pipeline is one whose truth is kept.
@@ -89,11 +94,15 @@ type Keeper struct {
 	marked time.Time
 	last   int64 // Settled of the last statement
 	recent map[event.Position]bool
+	// told is the mark of the labels that the last whole round saw.
+	told string
 }
 
 // book is what is remembered of one pipeline.
 type book struct {
 	pages map[string]*page
+	// anew tells that there were outcomes at the start: those of an asset without marks, too.
+	anew bool
 	// read is up to where labels were read, in the store's time.
 	read int64
 	// losses are of the versions whose outcomes came last, the newest last.
@@ -101,6 +110,8 @@ type book struct {
 	// fed is up to where outcomes were told, by when they were settled; more tells that there may be others, moved that this place is not kept.
 	fed         int64
 	more, moved bool
+	// said is the mark of the predictions that were seen; measured and covered are what the metrics of labels and of coverage were made from.
+	said, measured, covered string
 }
 
 // NewKeeper returns a keeper. pipelines and leads are asked in each round; without leads it always does, and follower may be nil.
@@ -156,9 +167,15 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 	if err := k.load(ctx, now); err != nil {
 		return err
 	}
-	labels, newest, recent, err := k.changed(ctx)
+	mark, err := k.store.LabelsMark(ctx)
 	if err != nil {
 		return err
+	}
+	labels, newest, recent := map[string][]event.Label(nil), int64(0), k.recent
+	if mark != k.told {
+		if labels, newest, recent, err = k.changed(ctx); err != nil {
+			return err
+		}
 	}
 	for _, p := range k.pipelines() {
 		if !k.leads() {
@@ -179,7 +196,7 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
-	k.recent = recent // where a round failed, its labels come again
+	k.recent, k.told = recent, mark // where a round failed, its labels come again
 	if now.Sub(k.marked) >= time.Minute {
 		if err := k.mark(ctx, now); err != nil {
 			return err
@@ -195,7 +212,7 @@ func (k *Keeper) resign() {
 		return
 	}
 	k.log.Info("another replica keeps the truth now")
-	k.books, k.recent, k.marked = map[string]*book{}, map[event.Position]bool{}, time.Time{}
+	k.books, k.recent, k.told, k.marked = map[string]*book{}, map[event.Position]bool{}, "", time.Time{}
 	k.metrics.reset()
 }
 
@@ -213,6 +230,9 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 			return err
 		}
 		b := &book{pages: map[string]*page{}}
+		if err := k.goOn(ctx, p.Name, b, now); err != nil {
+			return err
+		}
 		for i, a := range assets {
 			if a == labelsMark {
 				b.read = looked[i]
@@ -226,7 +246,7 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 		}
 		for _, l := range labels {
 			if b.pages[l.Asset] == nil {
-				b.pages[l.Asset] = &page{seen: never, looked: never, matured: never}
+				b.pages[l.Asset] = b.page()
 			}
 		}
 		runs, err := k.runsOf(ctx, &p, labels)
@@ -236,10 +256,7 @@ func (k *Keeper) load(ctx context.Context, now time.Time) error {
 		for a, g := range b.pages {
 			g.keep(&p, runs[a])
 		}
-		if err := k.goOn(ctx, p.Name, b, now); err != nil {
-			return err
-		}
-		k.books[p.Name] = b
+		k.books[p.Name], k.told = b, "" // of labels that were told while nobody kept its truth
 	}
 	return nil
 }
@@ -270,17 +287,27 @@ func (k *Keeper) changed(ctx context.Context) (by map[string][]event.Label, newe
 	return by, newest, again, nil
 }
 
-// measure sets what the metrics tell of labels.
-func (k *Keeper) measure(ctx context.Context, pipeline string) error {
-	p50, p95, conflicts, predictions, settled, err := k.store.LabelStats(ctx, pipeline)
-	if err != nil {
-		return err
+// measure sets what the metrics tell of labels, where anything has changed.
+func (k *Keeper) measure(ctx context.Context, pipeline string, b *book) error {
+	if b.measured != k.told {
+		p50, p95, conflicts, err := k.store.LabelLag(ctx, pipeline)
+		if err != nil {
+			return err
+		}
+		k.metrics.lag.WithLabelValues(pipeline, "0.5").Set(p50)
+		k.metrics.lag.WithLabelValues(pipeline, "0.95").Set(p95)
+		k.metrics.conflicts.WithLabelValues(pipeline).Set(float64(conflicts))
+		b.measured = k.told
 	}
-	k.metrics.lag.WithLabelValues(pipeline, "0.5").Set(p50)
-	k.metrics.lag.WithLabelValues(pipeline, "0.95").Set(p95)
-	k.metrics.conflicts.WithLabelValues(pipeline).Set(float64(conflicts))
-	if predictions > 0 {
-		k.metrics.coverage.WithLabelValues(pipeline).Set(min(float64(settled)/float64(predictions), 1))
+	if mark := b.said + time.Unix(0, b.fed).String(); b.covered != mark {
+		predictions, settled, err := k.store.Coverage(ctx, pipeline)
+		if err != nil {
+			return err
+		}
+		if predictions > 0 {
+			k.metrics.coverage.WithLabelValues(pipeline).Set(min(float64(settled)/float64(predictions), 1))
+		}
+		b.covered = mark
 	}
 	return nil
 }
@@ -288,7 +315,7 @@ func (k *Keeper) measure(ctx context.Context, pipeline string) error {
 // mark keeps how far the truth is settled.
 func (k *Keeper) mark(ctx context.Context, now time.Time) error {
 	for name, b := range k.books {
-		if err := k.measure(ctx, name); err != nil {
+		if err := k.measure(ctx, name, b); err != nil {
 			return err
 		}
 		var assets []string

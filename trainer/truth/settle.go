@@ -20,9 +20,12 @@ type page struct {
 	// runs are those that may still speak of predictions to come.
 	runs  []Run
 	dirty bool
-	// anew tells that predictions after the marks may have been settled before a restart, by labels that do not count any more.
+	// anew tells that predictions after the marks may have been settled before a restart: they are not settled twice, and not at all by labels that do not count any more.
 	anew bool
 }
+
+// page returns a new one, of an asset without marks.
+func (b *book) page() *page { return &page{seen: never, looked: never, matured: never, anew: b.anew} }
 
 // never is before all times.
 const never = math.MinInt64 / 4
@@ -126,7 +129,7 @@ func (k *Keeper) relabel(ctx context.Context, p *Pipeline, b *book, labels []eve
 		for _, a := range part {
 			g := b.pages[a]
 			if g == nil { // nothing was ever said of it
-				g = &page{seen: never, looked: never, matured: never}
+				g = b.page()
 				b.pages[a] = g
 			}
 			g.keep(p, runs[a])
@@ -147,13 +150,7 @@ func (k *Keeper) relabel(ctx context.Context, p *Pipeline, b *book, labels []eve
 // advance goes on to what had come by the round before.
 func (k *Keeper) advance(ctx context.Context, p *Pipeline, b *book) error {
 	grid, frames := int64(p.Rule.Grid), p.Rule.Task == model.Classification || p.Rule.Task == model.Detection
-	known := make(map[string]int64, len(b.pages))
-	for a, g := range b.pages {
-		if g.seen != never {
-			known[a] = g.seen
-		}
-	}
-	seen, err := k.store.SeenEnds(ctx, p.Name, frames, known)
+	seen, mark, err := k.seen(ctx, p, b, frames)
 	if err != nil {
 		return err
 	}
@@ -170,7 +167,7 @@ func (k *Keeper) advance(ctx context.Context, p *Pipeline, b *book) error {
 	for _, a := range slices.Sorted(maps.Keys(seen)) {
 		g := b.pages[a]
 		if g == nil {
-			g = &page{seen: never, looked: never, matured: never}
+			g = b.page()
 			b.pages[a] = g
 		}
 		target := g.seen
@@ -215,7 +212,27 @@ func (k *Keeper) advance(ctx context.Context, p *Pipeline, b *book) error {
 			return err
 		}
 	}
-	return errors.Join(on.flush(ctx), anew.flush(ctx))
+	if err := errors.Join(on.flush(ctx), anew.flush(ctx)); err != nil {
+		return err
+	}
+	b.said = mark
+	return nil
+}
+
+// seen asks how far the assets have come that have come further, and returns the mark of the predictions then; nobody is asked while there is no new one.
+func (k *Keeper) seen(ctx context.Context, p *Pipeline, b *book, frames bool) (seen map[string]int64, mark string, err error) {
+	mark, err = k.store.SaidMark(ctx, p.Name, frames)
+	if err != nil || mark == b.said {
+		return map[string]int64{}, mark, err
+	}
+	known := make(map[string]int64, len(b.pages))
+	for a, g := range b.pages {
+		if g.seen != never {
+			known[a] = g.seen
+		}
+	}
+	seen, err = k.store.SeenEnds(ctx, p.Name, frames, known)
+	return seen, mark, err
 }
 
 // batch gathers assets for one statement, and what is done when that is.
