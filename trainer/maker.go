@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -12,7 +13,9 @@ import (
 // Job is an order to make challengers of a pipeline's model. It says all that a worker elsewhere needs beside the configuration.
 type Job struct {
 	// ID names the order, as its run or campaign: one that comes twice under an ID gives the same.
-	ID       string `json:"id"`
+	ID string `json:"id"`
+	// Run is the run that it is part of, for the lineage; empty: ID.
+	Run      string `json:"run,omitempty"`
 	Pipeline string `json:"pipeline"`
 	// Why is for the record.
 	Why string `json:"why"`
@@ -74,5 +77,5 @@ func (l *Local) make(ctx context.Context, p *Pipeline, j Job, as *model.Lineage)
 			return nil, fmt.Errorf("train %s: the champion, to begin with: %w", p.Name, err)
 		}
 	}
-	return studies(ctx, l.Source, p, l.Memory, j.ID, o, champion, j.Watch)
+	return studies(ctx, l.Source, p, l.Memory, cmp.Or(j.Run, j.ID), o, champion, j.Watch)
 }

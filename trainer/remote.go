@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Remote struct {
 	get       func(pipeline, version string) (*model.Model, error)
 	board     Board
 	log       *slog.Logger
+	slots     chan struct{} // one a job that is under way
 
 	running  prometheus.Gauge
 	waited   prometheus.Histogram
@@ -43,7 +45,7 @@ type Remote struct {
 // NewRemote returns a Maker of pipelines over a board; get finds champions, for a warm start. The source only says how far the data is stored.
 func NewRemote(cfg Workers, source Source, pipelines []Pipeline, memory event.Bytes, get func(pipeline, version string) (*model.Model, error), board Board, log *slog.Logger, reg prometheus.Registerer) *Remote {
 	f := promauto.With(reg)
-	r := &Remote{cfg: cfg, source: source, pipelines: pipelines, memory: memory, get: get, board: board, log: log, boxes: map[string]*inbox{}, waiting: map[string]time.Time{},
+	r := &Remote{cfg: cfg, source: source, pipelines: pipelines, memory: memory, get: get, board: board, log: log, slots: make(chan struct{}, cfg.Parallel), boxes: map[string]*inbox{}, waiting: map[string]time.Time{},
 		running:  f.NewGauge(prometheus.GaugeOpts{Name: "andon_jobs_running", Help: "Jobs of this appliance that a worker has taken."}),
 		waited:   f.NewHistogram(prometheus.HistogramOpts{Name: "andon_jobs_wait_seconds", Help: "How long jobs waited for a worker.", Buckets: []float64{1, 5, 15, 60, 300, 900, 3600}}),
 		outcomes: f.NewCounterVec(prometheus.CounterOpts{Name: "andon_jobs_total", Help: "Jobs by what came of them; one that is posted again counts each time."}, []string{"outcome"})}
@@ -121,9 +123,35 @@ type lostError struct {
 
 func (e *lostError) Error() string { return e.why }
 
-// Make is of Maker. Run must be running.
+// Make is of Maker. Run must be running. The trainings of a search are jobs of their own.
 func (r *Remote) Make(ctx context.Context, j Job) ([]*Lesson, error) {
-	a, err := r.assign(ctx, j)
+	i := slices.IndexFunc(r.pipelines, func(p Pipeline) bool { return p.Name == j.Pipeline })
+	if i < 0 || r.pipelines[i].Section == nil {
+		return nil, fmt.Errorf("train %s: no pipeline of that name has a model section", j.Pipeline)
+	}
+	p := &r.pipelines[i]
+	if past, ok := r.source.(Past); ok && j.Marks == nil {
+		m, err := past.Marks(ctx, j.Pipeline)
+		if err != nil {
+			return nil, err
+		}
+		j.Marks = &m
+	}
+	if p.Spec.Search.Trials > 1 {
+		return r.search(ctx, p, j)
+	}
+	return r.one(ctx, p, &p.Spec, j)
+}
+
+// one has one job done, by settings.
+func (r *Remote) one(ctx context.Context, p *Pipeline, s *Spec, j Job) ([]*Lesson, error) {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	a, err := r.assign(ctx, p, s, j)
 	if err != nil {
 		return nil, err
 	}
@@ -167,30 +195,14 @@ func (r *Remote) Make(ctx context.Context, j Job) ([]*Lesson, error) {
 }
 
 // assign writes down all that a worker needs.
-func (r *Remote) assign(ctx context.Context, j Job) (*assignment, error) {
-	var p *Pipeline
-	for i := range r.pipelines {
-		if r.pipelines[i].Name == j.Pipeline {
-			p = &r.pipelines[i]
-		}
-	}
-	if p == nil || p.Section == nil {
-		return nil, fmt.Errorf("train %s: no pipeline of that name has a model section", j.Pipeline)
-	}
-	if past, ok := r.source.(Past); ok && j.Marks == nil {
-		m, err := past.Marks(ctx, j.Pipeline)
-		if err != nil {
-			return nil, err
-		}
-		j.Marks = &m
-	}
-	section, err := p.Section(&p.Spec)
+func (r *Remote) assign(ctx context.Context, p *Pipeline, s *Spec, j Job) (*assignment, error) {
+	section, err := p.Section(s)
 	if err != nil {
 		return nil, fmt.Errorf("train %s: write its settings down: %w", j.Pipeline, err)
 	}
 	now := time.Now()
 	a := &assignment{Job: j, Section: string(section), Memory: int64(r.memory), Posted: now.UnixNano(), Until: now.Add(r.cfg.Wait).UnixNano(), Limit: r.cfg.Limit, Beat: r.cfg.Beat, Missed: r.cfg.Missed}
-	if p.Spec.Warm && j.Champion != "" && r.get != nil {
+	if s.Warm && j.Champion != "" && r.get != nil {
 		m, err := r.get(j.Pipeline, j.Champion)
 		if err == nil {
 			a.Start, err = r.board.Save(ctx, j.ID, m.ONNX)

@@ -30,6 +30,7 @@ type hall struct {
 	seats []*seat
 	files map[string][]byte
 	twice bool // each job is given to two
+	away  int  // so many files are not taken
 }
 
 // seat is one process's view of it.
@@ -106,6 +107,10 @@ func (s *seat) Save(_ context.Context, job string, file []byte) (string, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away > 0 {
+		s.away--
+		return "", errors.New("the broker is away")
+	}
 	place := fmt.Sprint(job, "/", len(s.files))
 	s.files[place] = file
 	return place, nil
@@ -217,6 +222,7 @@ func TestRemote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := quick()
 		w := newWorks(t, p, nil)
+		w.hall.away = 3 // what is made is not lost by that
 		w.worker(t, "w1", func(w *Worker) {
 			w.Local.Meters = Meters{Processors: func() (float64, bool) { return 7, true }}
 		})
@@ -447,7 +453,7 @@ func TestRemoteUnwanted(t *testing.T) {
 		// Too old, changed, and no job at all.
 		listener := w.hall.seat()
 		order := func(change func(*assignment)) []byte {
-			a, err := w.assign(w.ctx, Job{ID: "odd", Pipeline: "pumps"})
+			a, err := w.assign(w.ctx, p, &p.Spec, Job{ID: "odd", Pipeline: "pumps"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -518,6 +524,82 @@ func TestRemoteWarm(t *testing.T) {
 			t.Errorf("of a champion that is gone: %v", err)
 		}
 		w.worker(t, "w2", func(w *Worker) { w.Idle = time.Minute })
+		w.stop()
+		w.wait.Wait()
+	})
+}
+
+// The jobs of a search are shared by the workers that there are, and find what a search in one process finds, to the bit.
+func TestRemoteSearch(t *testing.T) {
+	orttest.Open(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := quick()
+		p.Spec.Search = Search{Trials: 4, Keep: 2}
+		w := newWorks(t, p, nil)
+		served := map[string]float64{}
+		var workers []*Worker
+		for i := range 3 {
+			w.worker(t, fmt.Sprint("w", i), func(w *Worker) {
+				w.Register(prometheus.NewRegistry())
+				workers = append(workers, w)
+			})
+		}
+		// Each waits in its first job for the others, so that no one does all.
+		var gate sync.WaitGroup
+		gate.Add(3)
+		var mu sync.Mutex
+		seen := map[string]bool{}
+		w.hold = func(_ context.Context, worker string) {
+			mu.Lock()
+			first := !seen[worker]
+			seen[worker] = true
+			mu.Unlock()
+			if first {
+				gate.Done()
+				gate.Wait()
+			}
+		}
+		var said []string
+		var used Usage
+		lessons, err := w.Make(w.ctx, Job{ID: "run-1", Pipeline: "pumps", Watch: Watcher{
+			Waits: func(why string) { said = append(said, why) },
+			Ready: func(Data) error { said = append(said, "ready"); return nil },
+			Epoch: func(p fit.Progress) { said = append(said, fmt.Sprint("epoch ", p.Epoch)) },
+			Took:  func(u Usage) { used = u },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs := 0.0
+		for _, one := range workers {
+			served[one.Name] = testutil.ToFloat64(one.metrics.jobs.WithLabelValues("done"))
+			jobs += served[one.Name]
+			if served[one.Name] == 0 {
+				t.Errorf("%s did nothing: %v", one.Name, served)
+			}
+		}
+		if jobs != 4+2 {
+			t.Errorf("%v jobs: %v", jobs, served)
+		}
+		if text := strings.Join(said, ", "); !strings.HasSuffix(text, "ready, epoch 1, epoch 2") || strings.Count(text, "ready") != 1 {
+			t.Errorf("told %s", text)
+		}
+		if used.Worker != "several" || !(used.CPUSeconds > 0) {
+			t.Errorf("used %+v", used)
+		}
+		local := &Local{Source: w.store, Pipelines: []Pipeline{*p}, Memory: Default().Memory}
+		own, err := local.Make(w.ctx, Job{ID: "run-1", Pipeline: "pumps"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lessons) != 2 || len(own) != 2 {
+			t.Fatalf("%d lessons, here %d", len(lessons), len(own))
+		}
+		for i, l := range lessons {
+			if l.Loss != own[i].Loss || l.Model.Lineage.Section != own[i].Model.Lineage.Section || l.Model.Lineage.Run != "run-1" || !strings.Contains(l.Summary, "of 4 settings") {
+				t.Errorf("lesson %d: loss %v, here %v; run %s; %s", i, l.Loss, own[i].Loss, l.Model.Lineage.Run, l.Summary)
+			}
+		}
 		w.stop()
 		w.wait.Wait()
 	})

@@ -54,16 +54,17 @@ func (s *Spec) candidates() []Spec {
 	return all
 }
 
-// search trains what is asked for. Of several settings all are trained for a few epochs, the better half for twice as many, and so on: successive halving (Jamieson and Talwalkar 2016, AISTATS). Each
-// round begins anew, since the learning rate falls over all of a training's epochs; that costs less than twice as much. The last round runs to its end, the best first. told says what was tried.
-func search(ctx context.Context, s *Spec, d *dataset, start []float32, progress func(fit.Progress)) (best []*trial, told string, err error) {
-	if s.Search.Trials < 2 {
-		t, err := s.train(ctx, d, start, progress)
-		if err != nil {
-			return nil, "", err
-		}
-		return []*trial{t}, "", nil
-	}
+// tried is settings that were trained by, and what came of it.
+type tried[T any] struct {
+	spec Spec
+	loss float64
+	of   T
+}
+
+// halve finds the best of the candidates' settings: all are trained for a few epochs, the better half for twice as many, and so on: successive halving (Jamieson and Talwalkar 2016, AISTATS). Each round begins
+// anew, since the learning rate falls over all of a training's epochs; that costs less than twice as much. The last round runs to its end, the best first. told says what was tried. try trains one round's
+// settings, here or elsewhere; it leaves out those that diverge, but for the last round's, and may leave out what is not begun when late says so, but for one.
+func halve[T any](s *Spec, try func(round int, specs []Spec, last bool, late func() bool) ([]tried[T], error)) (best []tried[T], told string, err error) {
 	began := time.Now()
 	late := func() bool { return s.Search.Budget > 0 && time.Since(began) > s.Search.Budget }
 	keep := max(s.Search.Keep, 1)
@@ -72,58 +73,79 @@ func search(ctx context.Context, s *Spec, d *dataset, start []float32, progress 
 	for n := len(all); n > keep; n = (n + 1) / 2 {
 		rounds++
 	}
-	tried := 0
+	short := 0
 	for round := range rounds {
 		epochs := max(s.Epochs>>(rounds-round), 1)
-		var trials []*trial
-		for i := range all {
-			if late() && len(trials) > 0 {
-				break
-			}
-			short := all[i]
-			short.Epochs, short.Patience = epochs, epochs
-			t, err := short.train(ctx, d, nil, nil)
-			if errors.Is(err, fit.ErrDiverged) { // a rate that is too high: the settings are out
-				continue
-			}
-			if err != nil {
-				return nil, "", err
-			}
-			tried++
-			t.spec = all[i]
-			trials = append(trials, t)
+		specs := slices.Clone(all)
+		for i := range specs {
+			specs[i].Epochs, specs[i].Patience = epochs, epochs
 		}
-		if len(trials) == 0 {
-			break // only the section's own are left to be tried to the end, and to tell why they fail
-		}
-		rank(trials)
-		all = nil
-		for _, t := range trials[:min(max((len(trials)+1)/2, keep), len(trials))] {
-			all = append(all, t.spec)
-		}
-	}
-	for i := range all[:min(keep, len(all))] {
-		if late() && len(best) > 0 {
-			break
-		}
-		t, err := all[i].train(ctx, d, nil, progress)
+		done, err := try(round, specs, false, late)
 		if err != nil {
 			return nil, "", err
 		}
-		best = append(best, t)
+		if len(done) == 0 {
+			break // only the section's own are left to be tried to the end, and to tell why they fail
+		}
+		short += len(done)
+		rank(done)
+		all = nil
+		for _, t := range done[:min(max((len(done)+1)/2, keep), len(done))] {
+			c := t.spec
+			c.Epochs, c.Patience = s.Epochs, s.Patience
+			all = append(all, c)
+		}
+	}
+	if best, err = try(rounds, all[:min(keep, len(all))], true, late); err != nil {
+		return nil, "", err
 	}
 	rank(best)
 	w := &best[0].spec
-	return best, fmt.Sprintf("; the best of %d short trainings of %d settings: %s, learning rate %.2g, dropout %v", tried, s.Search.Trials, w.shape(), w.LearningRate, w.Dropout), nil
+	return best, fmt.Sprintf("; the best of %d short trainings of %d settings: %s, learning rate %.2g, dropout %v", short, s.Search.Trials, w.shape(), w.LearningRate, w.Dropout), nil
+}
+
+// search trains what is asked for, here and one after the other. Of several settings it keeps the best.
+func search(ctx context.Context, s *Spec, d *dataset, start []float32, progress func(fit.Progress)) (best []*trial, told string, err error) {
+	if s.Search.Trials < 2 {
+		t, err := s.train(ctx, d, start, progress)
+		if err != nil {
+			return nil, "", err
+		}
+		return []*trial{t}, "", nil
+	}
+	found, told, err := halve(s, func(_ int, specs []Spec, last bool, late func() bool) (done []tried[*trial], err error) {
+		tell := progress
+		if !last {
+			tell = nil
+		}
+		for i := range specs {
+			if late() && len(done) > 0 {
+				break
+			}
+			t, err := specs[i].train(ctx, d, nil, tell)
+			if !last && errors.Is(err, fit.ErrDiverged) { // a rate that is too high: the settings are out
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			done = append(done, tried[*trial]{specs[i], t.ValLoss, t})
+		}
+		return done, nil
+	})
+	for _, t := range found {
+		best = append(best, t.of)
+	}
+	return best, told, err
 }
 
 // rank puts the lowest validation loss first.
-func rank(all []*trial) {
-	slices.SortStableFunc(all, func(a, b *trial) int {
+func rank[T any](all []tried[T]) {
+	slices.SortStableFunc(all, func(a, b tried[T]) int {
 		switch {
-		case a.ValLoss < b.ValLoss:
+		case a.loss < b.loss:
 			return -1
-		case a.ValLoss > b.ValLoss:
+		case a.loss > b.loss:
 			return 1
 		}
 		return 0

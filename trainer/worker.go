@@ -134,21 +134,17 @@ func (w *Worker) take(ctx context.Context) (a *assignment, err error) {
 		}
 		w.metrics.jobs.WithLabelValues("refused").Inc()
 		w.Log.Warn("a job is dropped", "job", a.ID, "attempt", a.Attempt, "why", why)
-		if a.ID != "" && !gone { // whoever waits must know; a record without a name nobody waits for
-			return errors.Join(w.tell(ctx, a, word{Kind: wordTaken}), w.tell(ctx, a, word{Kind: wordFailed, Why: why}), w.drop(&a))
+		dropped := a
+		a = nil
+		if dropped.ID != "" && !gone { // whoever waits must know; a record without a name nobody waits for
+			return errors.Join(w.tell(ctx, dropped, word{Kind: wordTaken}), w.tell(ctx, dropped, word{Kind: wordFailed, Why: why}))
 		}
-		return w.drop(&a)
+		return nil
 	})
 	if err == nil && a == nil {
 		err = errDropped
 	}
 	return a, err
-}
-
-// drop lets take go on with the next.
-func (w *Worker) drop(a **assignment) error {
-	*a = nil
-	return nil
 }
 
 func (w *Worker) tell(ctx context.Context, a *assignment, say word) error {
@@ -262,7 +258,7 @@ func (w *Worker) do(ctx context.Context, a *assignment) {
 	for i := 0; err == nil && i < len(lessons); i++ {
 		l := lessons[i]
 		h := handed{Version: l.Model.Version, Loss: l.Loss, Summary: l.Summary}
-		if h.Place, err = w.Board.Save(work, a.ID, l.Model.ONNX); err == nil {
+		if h.Place, err = w.save(work, a, l.Model.ONNX, log); err == nil {
 			last.Lessons = append(last.Lessons, h)
 		}
 	}
@@ -294,11 +290,34 @@ func (w *Worker) do(ctx context.Context, a *assignment) {
 	if last.Kind == "" {
 		return
 	}
-	say, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	patience := away
+	if ctx.Err() != nil { // whoever stops it does not wait for long
+		patience = 5 * time.Second
+	}
+	say, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	last.Usage = u.fact()
 	if err := w.tell(say, a, last); err != nil { // the submitter finds the silence, and has another do it
 		log.Error("what came of a job cannot be told", "error", err)
+	}
+}
+
+// away is how long a broker may be away when a job is over: what was made is not thrown away for a restart.
+const away = 5 * time.Minute
+
+// save hands a file over.
+func (w *Worker) save(ctx context.Context, a *assignment, file []byte, log *slog.Logger) (string, error) {
+	for began := time.Now(); ; {
+		place, err := w.Board.Save(ctx, a.ID, file)
+		if err == nil || ctx.Err() != nil || time.Since(began) > away {
+			return place, err
+		}
+		log.Warn("what was made cannot be handed over yet", "error", err)
+		select {
+		case <-time.After(a.Beat):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 }
 
