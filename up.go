@@ -246,6 +246,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	loop.open(loopMeans{teacher, store, publisher, cfg.Topics.Trainings, loopLead(bus, publisher, cfg, intakeAt, room("loop"))})
 	leadLoop(teacher, store, models, desk, metrics, loop.leads.Load, func(d event.Decision) { // what gets it to the fleet, or not
 		loop.tell(d)
+		screen.Decided()
 		if a, ok := alertOfDecision(d); ok {
 			bell.Raise(a)
 		}

@@ -47,6 +47,11 @@ func TestBrowser(t *testing.T) {
 	a.dead.WithLabelValues("compressors", "late").Add(24)
 	a.letters()
 	a.steps = finishedRun("compressors", 5)
+	models := newCabinet()
+	models.changed = a.Decided
+	a.deps.Loop, a.deps.Models, a.deps.Evaluations = models, models, models
+	a.Frames(shelf{}, map[string]Eye{"dock": {Zones: []Zone{{Name: "z", Polygon: [][2]float32{{0, 0}, {1, 0}, {1, 1}}}}}}, func(string) []string { return []string{"helmet", "vest"} })
+	a.bells()
 	a.start(t)
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,6 +73,8 @@ func TestBrowser(t *testing.T) {
 		}()
 	}
 	every(150*time.Millisecond, func(int) bool { a.step(); return true })
+
+	every(time.Second, func(n int) bool { a.film(n); return true })
 
 	// The test's hands on the plant.
 	hands := http.NewServeMux()

@@ -190,6 +190,8 @@ func (c *client) subscribe(ctx context.Context, w *writer, r *request) error {
 		f = &trainingFeed{trainings: c.hub.trainings}
 	case topicAlerts:
 		f = &alertFeed{board: c.hub.alerts}
+	case topicModels:
+		f = &loopFeed{board: c.hub.loops}
 	case topicFleet, topicAsset:
 		p, ok := c.deps.pipeline(r.Params["pipeline"])
 		if !ok {
@@ -204,7 +206,7 @@ func (c *client) subscribe(ctx context.Context, w *writer, r *request) error {
 		}
 		f = newAssetFeed(c.hub, c.deps, p, r.Params["asset"], r.start())
 	default:
-		return refuse(codeBadRequest, "topic is line, fleet, asset, training or alerts")
+		return refuse(codeBadRequest, "topic is line, fleet, asset, training, alerts or models")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &subscription{id: r.ID, every: r.interval(), feed: f, cancel: cancel}

@@ -96,6 +96,9 @@ func (c *Console) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.deps.Loop != nil {
+		c.hub.loops.follow(c.deps.Loop.Status, c.held)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	c.mu.Lock()
 	c.ends = ctx

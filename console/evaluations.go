@@ -66,6 +66,7 @@ func (c *Console) postEvaluation(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	table, err := c.deps.Evaluations.Evaluate(r.Context(), ask)
+	c.hub.loops.told()
 	switch {
 	case errors.Is(err, ErrBusy):
 		fail(w, http.StatusConflict, codeBusy, err.Error())

@@ -15,6 +15,7 @@ type hub struct {
 	line      *line
 	trainings *trainings
 	alerts    *alertBoard
+	loops     *loopBoard
 	metrics   *metrics
 	// writeWithin bounds how long a client may leave a message untaken.
 	writeWithin time.Duration
@@ -42,7 +43,7 @@ type deltaKey struct {
 
 func newHub(cfg Config, m *metrics) *hub {
 	return &hub{
-		watch: newWatch(cfg.WatchRows, m), board: newBoard(cfg.MaxAssets), line: newLine(cfg.History, cfg.SampleEvery), trainings: newTrainings(), alerts: newAlertBoard(),
+		watch: newWatch(cfg.WatchRows, m), board: newBoard(cfg.MaxAssets), line: newLine(cfg.History, cfg.SampleEvery), trainings: newTrainings(), alerts: newAlertBoard(), loops: &loopBoard{},
 		metrics: m, writeWithin: writeWithin, clients: map[*client]struct{}{}, feeds: map[string]map[string]map[*assetFeed]struct{}{}, deltas: map[deltaKey]fleetDelta{},
 	}
 }

@@ -13,6 +13,7 @@ import (
 //	        {"type":"sub","id":3,"topic":"asset","params":{"pipeline":"…","asset":"…"},"from":ms,"since":ms,"max_hz":10}
 //	        {"type":"sub","id":4,"topic":"training"}
 //	        {"type":"sub","id":5,"topic":"alerts"}
+//	        {"type":"sub","id":6,"topic":"models"}   each message has where the loops are, whole, and a turn that counts changes of models, decisions and comparisons, too
 //	        {"type":"rate","id":3,"max_hz":0.5}   a page that is not looked at asks for less
 //	        {"type":"unsub","id":3}
 //	server  {"type":"snapshot","id":1,"seq":0,"epoch":"…",…}
@@ -31,6 +32,7 @@ const (
 	topicAsset    = "asset"
 	topicTraining = "training"
 	topicAlerts   = "alerts"
+	topicModels   = "models"
 )
 
 // What goes wrong with a request.

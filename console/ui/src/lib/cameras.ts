@@ -85,7 +85,8 @@ export const evidenceURL = (ref: string): string => `/api/v1/evidence/${ref}`;
 /** at tells what of an eye is of a camera. */
 export function at(eye: Eye, camera: string): Eye {
   const mine = (of: { cameras?: string[] }) => !of.cameras?.length || of.cameras.includes(camera);
-  return { ...eye, zones: eye.zones.filter(mine), lines: eye.lines.filter(mine), rules: eye.rules.filter(mine) };
+  // Go has null for a list of nothing.
+  return { ...eye, zones: (eye.zones ?? []).filter(mine), lines: (eye.lines ?? []).filter(mine), rules: (eye.rules ?? []).filter(mine) };
 }
 
 /** label is what is posted of a frame: a class of the whole, or of a box, or that something was missed. */

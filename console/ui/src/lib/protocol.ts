@@ -1,6 +1,7 @@
 // The live feed's messages; console/protocol.go and console/frame.go describe them.
 
 import type { Alert } from './alerts.ts';
+import type { Loop } from './loop.ts';
 
 export interface Pipeline {
   name: string;
@@ -133,6 +134,8 @@ export interface Body {
   runs?: Run[];
   open?: number;
   alerts?: Alert[];
+  turn?: number;
+  loops?: Loop[];
   signals?: string[];
   from?: number;
   step?: number;

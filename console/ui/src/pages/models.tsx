@@ -9,10 +9,14 @@ import { digits, reached, stages, told, verdictTone, type Campaign, type Decisio
 import { link } from '../lib/route.ts';
 import { Evaluations } from '../parts/evaluation.tsx';
 import { now } from '../state/feed.ts';
+import { followLoops, loops, loopTurn } from '../state/loops.ts';
 import { route } from '../state/route.ts';
 
-/** usePolled asks again every so often, and at once when the turn changes; it keeps what it has when an answer fails. */
-function usePolled<T>(path: string, every: number, turn: unknown): { data?: T; error?: string } {
+// What another replica has decided or compared is not told to this one: it is asked for this often all the same.
+const SELDOM = 60_000;
+
+/** useAnswer asks again when the turn changes; it keeps what it has when an answer fails. */
+function useAnswer<T>(path: string, turn: unknown): { data?: T; error?: string } {
   const answer = useSignal<{ path: string; data?: T; error?: string }>({ path });
   useEffect(() => {
     const over = new AbortController();
@@ -24,7 +28,7 @@ function usePolled<T>(path: string, every: number, turn: unknown): { data?: T; e
         },
       );
     void look();
-    const t = setInterval(look, every);
+    const t = setInterval(look, SELDOM);
     return () => (clearInterval(t), over.abort());
   }, [path, turn]);
   return answer.value.path === path ? answer.value : {};
@@ -32,8 +36,8 @@ function usePolled<T>(path: string, every: number, turn: unknown): { data?: T; e
 
 export function ModelsPage() {
   const turn = useSignal(0);
-  const loops = usePolled<Loop[]>('/api/v1/loop', 2000, turn.value);
-  const list = loops.data ?? [];
+  useEffect(followLoops, []);
+  const list = loops.value ?? [];
   const chosen = list.find((l) => l.pipeline === route.value.query.pipeline) ?? list.find((l) => l.campaign) ?? list[0];
   return (
     <div class="page">
@@ -43,8 +47,7 @@ export function ModelsPage() {
           <p class="sub">How a model comes to the fleet: trained, judged, tried, promoted, watched, and taken back where it is worse.</p>
         </div>
       </header>
-      {loops.error && <p class="empty">{loops.error}</p>}
-      {loops.data && list.length === 0 && <p class="empty">No pipeline has a model section, so nothing is trained here.</p>}
+      {loops.value && list.length === 0 && <p class="empty">No pipeline has a model section, so nothing is trained here.</p>}
       {list.length > 1 && (
         <nav class="loop-tabs" aria-label="Pipelines">
           {list.map((l) => (
@@ -55,17 +58,17 @@ export function ModelsPage() {
           ))}
         </nav>
       )}
-      {chosen && <PipelineLoop key={chosen.pipeline} loop={chosen} asked={() => turn.value++} turn={turn.value} />}
+      {chosen && <PipelineLoop key={chosen.pipeline} loop={chosen} asked={() => turn.value++} turn={`${turn.value}/${loopTurn.value}`} />}
     </div>
   );
 }
 
-function PipelineLoop({ loop, asked, turn }: { loop: Loop; asked: () => void; turn: number }) {
+function PipelineLoop({ loop, asked, turn }: { loop: Loop; asked: () => void; turn: string }) {
   const said = useSignal('');
   const p = encodeURIComponent(loop.pipeline);
-  const decisions = usePolled<Decision[]>(`/api/v1/decisions?facts=0&limit=300&pipeline=${p}`, 3000, turn);
-  const versions = usePolled<Version[]>(`/api/v1/models?pipeline=${p}`, 5000, turn);
-  const tables = usePolled<Evaluation[]>(`/api/v1/evaluations?limit=30&pipeline=${p}`, 10_000, turn);
+  const decisions = useAnswer<Decision[]>(`/api/v1/decisions?facts=0&limit=300&pipeline=${p}`, turn);
+  const versions = useAnswer<Version[]>(`/api/v1/models?pipeline=${p}`, turn);
+  const tables = useAnswer<Evaluation[]>(`/api/v1/evaluations?limit=30&pipeline=${p}`, turn);
   const act = (what: string, path: string, body: object) => {
     const why = prompt(`${what}\nWhy? It goes on record.`);
     if (why === null) return;

@@ -18,7 +18,7 @@ setInterval(() => clock.value++, 1000);
 export const now = (): number => (clock.value, Date.now() + serverAhead.peek());
 
 export interface Ask {
-  topic: 'line' | 'fleet' | 'asset' | 'training' | 'alerts';
+  topic: 'line' | 'fleet' | 'asset' | 'training' | 'alerts' | 'models';
   params?: Record<string, string>;
   from?: number;
   since?: number;
