@@ -16,9 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.yaml.in/yaml/v3"
 
+	"andon/deploy/kafka/brokertest"
 	"andon/event"
 	"andon/sinks/alerts"
 	"andon/sinks/kafka"
@@ -89,7 +92,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newReplica(t *testing.T, seeds []string, instance, url string) *replica {
+func newReplica(t *testing.T, seeds []string, topic, instance, url string) *replica {
 	t.Helper()
 	r := &replica{logs: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -103,11 +106,11 @@ func newReplica(t *testing.T, seeds []string, instance, url string) *replica {
 	cfg.GroupBy = []string{"asset"}
 	cfg.Receivers = []alerts.Receiver{{Name: "ops", Webhook: &alerts.Webhook{HTTP: alerts.HTTP{URL: alerts.Secret(url + "/hidden-path")}, Secret: "hidden-secret"}}}
 	r.desk = alerts.New(cfg, log, nil)
-	journal, err := p.Journal("andon.alerts", log)
+	journal, err := p.Journal(topic, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.desk.Open(t.Context(), alerts.Deps{Journal: journal, Lead: p.Lead("andon.alerts", "andon.alerts", instance, log), Instance: instance}); err != nil {
+	if err := r.desk.Open(t.Context(), alerts.Deps{Journal: journal, Lead: p.Lead(topic, topic, instance, log), Instance: instance}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -136,7 +139,7 @@ func (r *replica) leads() bool {
 
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !f() {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
@@ -156,10 +159,35 @@ func TestAlertReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
+	alertReplicas(t, cluster.ListenAddrs(), "andon.alerts")
+}
+
+// The same on Apache Kafka, whose groups move as they like.
+func TestAlertReplicasOnKafka(t *testing.T) {
+	real := brokertest.Need(t)
+	real.Topics(t, 1, "replicas.alerts")
+	alertReplicas(t, []string{real.Addr}, "replicas.alerts")
+}
+
+// settled tells whether the group that elects has so many members and moves nothing.
+func settled(t *testing.T, seeds []string, group string, members int) bool {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DisableClientMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	d, err := kadm.NewClient(cl).DescribeGroups(t.Context(), group)
+	return err == nil && d[group].State == "Stable" && len(d[group].Members) == members
+}
+
+func alertReplicas(t *testing.T, seeds []string, topic string) {
+	t.Helper()
 	h := newHook(t)
-	a := newReplica(t, cluster.ListenAddrs(), "a", h.URL)
+	a := newReplica(t, seeds, topic, "a", h.URL)
 	eventually(t, "a leads", a.leads)
-	b := newReplica(t, cluster.ListenAddrs(), "b", h.URL)
+	b := newReplica(t, seeds, topic, "b", h.URL)
+	eventually(t, "one of both leads", func() bool { return settled(t, seeds, topic, 2) && a.leads() != b.leads() })
 	a.desk.Raise(critical("m1"))
 	eventually(t, "b knows m1", func() bool { return b.desk.Firing("m1") })
 	for i := range 20 { // each replica is told of each
@@ -229,7 +257,7 @@ func TestAlertReplicas(t *testing.T) {
 	}
 	// A third one that starts later knows it all.
 	other.stop()
-	c := newReplica(t, cluster.ListenAddrs(), "c", h.URL)
+	c := newReplica(t, seeds, topic, "c", h.URL)
 	if m, _, err := c.desk.Get("n3"); err != nil || m.Ack == nil || m.Ack.Comment != "on it" {
 		t.Errorf("%+v %v", m, err)
 	}

@@ -36,6 +36,8 @@ type Matter struct {
 	Ack      *Ack   `json:"ack,omitempty"`
 	Snooze   *Ack   `json:"snooze,omitempty"`
 	Silenced string `json:"silenced,omitempty"`
+	// Acted is when a person asked for what was done about it last.
+	Acted time.Time `json:"acted,omitzero"`
 	// Seq counts the changes that receivers are told of; Told says how far each of them is, by its name.
 	Seq  uint64          `json:"seq"`
 	Told map[string]Told `json:"told,omitempty"`

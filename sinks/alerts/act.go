@@ -82,6 +82,7 @@ func (d *Desk) actLocked(a *act, now time.Time) error {
 	if m.State == event.MatterResolved && a.What != actResend {
 		return refuse("%s is resolved", a.ID)
 	}
+	m.Acted = a.At
 	said := &event.Ack{Who: a.Who, Comment: a.Comment, At: a.At, Until: a.Until}
 	switch a.What {
 	case actAck:

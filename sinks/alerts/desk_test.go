@@ -454,3 +454,44 @@ func TestCutOff(t *testing.T) {
 		r.want("ops")
 	})
 }
+
+// A word of a person counts though the matter was told of again before it came to the replica that leads.
+func TestWordsThatCrossAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Default(), Deps{}, "ops")
+		r.desk.Raise(fire("a", event.SeverityCritical))
+		r.want("ops", "firing a")
+		at := time.Now().UTC()
+		ask := func(what, who string, at time.Time) {
+			r.desk.mu.Lock()
+			defer r.desk.mu.Unlock()
+			r.desk.doLocked(&request{Act: &act{ID: "a", What: what, Who: who, At: at}}, "about", time.Now())
+		}
+		time.Sleep(time.Second)
+		r.desk.Raise(fire("a", event.SeverityCritical))
+		time.Sleep(time.Second)
+		state := func() string {
+			m, _, err := r.desk.Get("a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Ack == nil {
+				return m.State
+			}
+			return m.State + " " + m.Ack.Who
+		}
+		ask(actResolve, "eva", at) // of what was before
+		if got := state(); got != event.MatterFiring {
+			t.Error(got)
+		}
+		ask(actAck, "eva", at)
+		if got := state(); got != event.MatterFiring+" eva" {
+			t.Error(got)
+		}
+		ask(actUnack, "eva", at.Add(time.Minute))
+		ask(actAck, "eva", at) // heard once more
+		if got := state(); got != event.MatterFiring {
+			t.Error(got)
+		}
+	})
+}

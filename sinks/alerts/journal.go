@@ -133,7 +133,8 @@ func (d *Desk) doLocked(q *request, about string, now time.Time) {
 			d.applyLocked(q.Raise, now)
 		}
 	case q.Act != nil:
-		if m := d.matters[q.Act.ID]; m != nil && !m.Changed.After(q.Act.At) {
+		// What was told of the matter meanwhile makes no word of a person's void, but one that it is over.
+		if m := d.matters[q.Act.ID]; m != nil && q.Act.At.After(m.Acted) && !(q.Act.What == actResolve && m.Time.After(q.Act.At)) {
 			_ = d.actLocked(q.Act, now) // it was answered where it was asked
 		}
 	case q.Silence != nil:
