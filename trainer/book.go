@@ -26,6 +26,9 @@ type progress struct {
 	Mean    float64 `json:"mean"`
 	Low     float64 `json:"low"`
 	High    float64 `json:"high"`
+	// RunningLow and RunningHigh bound the mean gain so far also where what is to be gained goes up and down; Low and High are of one that stays.
+	RunningLow  float64 `json:"running_low"`
+	RunningHigh float64 `json:"running_high"`
 	// Champion and Challenger are mean losses of all windows.
 	Champion   float64 `json:"champion"`
 	Challenger float64 `json:"challenger"`
@@ -38,7 +41,7 @@ type progress struct {
 }
 
 func newProgress(alpha float64, since int64) *progress {
-	return &progress{Since: since, Alpha: alpha, Low: -1, High: 1, seq: gate.NewSequence(alpha, -1, 1)}
+	return &progress{Since: since, Alpha: alpha, Low: -1, High: 1, RunningLow: -1, RunningHigh: 1, seq: gate.NewSequence(alpha, -1, 1)}
 }
 
 // verdict is gate.Promote, gate.Reject or gate.Continue.
@@ -62,6 +65,7 @@ func (p *progress) add(s *episode) error {
 	}
 	p.Numbers, p.Mean = p.seq.N(), p.seq.Mean()
 	p.Low, p.High = p.seq.Interval()
+	p.RunningLow, p.RunningHigh = p.seq.Running()
 	p.Windows += s.n
 	p.sums[0] += s.champion
 	p.sums[1] += s.challenger

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -162,6 +163,73 @@ func TestSequence(t *testing.T) {
 		t.Errorf("%d of 200 better ones promoted, %d of 200 worse ones rejected", promoted, rejected)
 	} else {
 		t.Logf("a gain of half a standard deviation is shown after %d numbers, the median", when[len(when)/2])
+	}
+}
+
+// What a number is to be expected to be may wander. The mean so far is within Running's bounds all the same, at all looks of all but alpha of the sequences; what is at no time better is not promoted, and what
+// is at no time worse is not rejected.
+func TestWanderingMean(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	const many = 100
+	wanders := map[string]func(i int) float64{
+		"steps":    func(i int) float64 { return []float64{.2, -.2, 0}[i/40%3] },
+		"waves":    func(i int) float64 { return .15 * math.Sin(float64(i)/15) },
+		"falls":    func(i int) float64 { return max(.3-float64(i)*.003, -.3) },
+		"no worse": func(i int) float64 { return .2 * max(math.Sin(float64(i)/15), 0) },
+		"no better": func(i int) float64 {
+			return -.2 * max(math.Sin(float64(i)/15), 0)
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanders)) {
+		lost, missed, promoted, rejected := 0, 0, 0, 0
+		for range many {
+			q := NewSequence(.05, -1, 1)
+			sum, out, outside, up, down := 0., false, false, false, false
+			for i := range 250 {
+				mean := wanders[name](i)
+				sum += mean
+				// Given those before, the numbers are of that mean: a coin's with a little noise, which does not lie evenly around it.
+				x := mean + .6
+				if rng.Float64() < .6/(.6+.4) {
+					x = mean - .4
+				}
+				if err := q.Add(min(max(x, -1), 1)); err != nil {
+					t.Fatal(err)
+				}
+				so := sum / float64(i+1)
+				if i%5 == 4 {
+					low, high := q.Running()
+					out = out || so < low-1e-9 || so > high+1e-9
+				}
+				low, high := q.Interval()
+				outside = outside || so < low || so > high
+				up, down = up || q.Canary() == Promote, down || q.Canary() == Reject
+			}
+			for n, is := range map[*int]bool{&lost: out, &missed: outside, &promoted: up, &rejected: down} {
+				if is {
+					*n++
+				}
+			}
+		}
+		t.Logf("%s: of %d sequences %d leave Running's bounds, %d the interval of a steady mean; %d are promoted, %d rejected", name, many, lost, missed, promoted, rejected)
+		if lost > 5+4 {
+			t.Errorf("%s: the mean so far leaves the bounds in %d of %d sequences", name, lost, many)
+		}
+		if name == "no better" && promoted > 5 || name == "no worse" && rejected > 5 {
+			t.Errorf("%s: %d of %d promoted, %d rejected", name, promoted, many, rejected)
+		}
+	}
+	q := NewSequence(.05, -1, 1)
+	if low, high := q.Running(); low != -1 || high != 1 {
+		t.Errorf("nothing bounds by [%v, %v]", low, high)
+	}
+	for range 400 {
+		if err := q.Add(.1 + rng.NormFloat64()*.05); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if low, high := q.Running(); low < .05 || high > .15 || low > .1 || high < .1 {
+		t.Errorf("400 numbers of mean 0.1 bound it by [%v, %v]", low, high)
 	}
 }
 

@@ -11,6 +11,11 @@ import (
 // random variables by betting, JRSS B 86, theorem 3): for every mean that might be true somebody bets that the numbers are higher, and somebody that they are lower, in a game that is fair if it is
 // true; a mean is ruled out when one of them has become too rich for that. Nothing is assumed of the numbers but their bounds, and that each has the same mean given those before it.
 //
+// Where that mean changes, as with a fleet whose mix of machines does, this is what still holds: if no number was to be expected above a mean, given those before it, then that mean is ruled out from below
+// with a chance of at most alpha/2, since he who bets on higher ones plays a game that is fair at best; and so from above. So a challenger that is at no time better is promoted with at most that chance,
+// and one that is at no time worse rejected with at most that, however much what it gains or loses goes up and down. What does not hold is that [Low, High] has the mean so far in it: of one that
+// was better at first and worse later it may say "better" for good. Running bounds the mean so far whatever it does.
+//
 // For a canary a number is the champion's loss less the challenger's on one asset's windows, both between 0 and 1: Low above 0 is proof that the challenger is better, High below 0 that it is worse.
 type Sequence struct {
 	s sequence
@@ -27,6 +32,8 @@ type sequence struct {
 	// Sum and Squares are of the numbers and of squared deviations, of numbers moved to [0, 1].
 	Sum     float64 `json:"sum"`
 	Squares float64 `json:"squares"`
+	// Spread is the sum of squared distances from what was the mean before each.
+	Spread float64 `json:"spread"`
 	// Higher and Lower are the capitals of those who bet on higher and on lower numbers than each mean; they began with 1.
 	Higher [points]float64 `json:"higher"`
 	Lower  [points]float64 `json:"lower"`
@@ -57,6 +64,8 @@ func (q *Sequence) Add(x float64) error {
 	n := float64(s.N)
 	// From the numbers before, with one of a half among them: a bet must not know what it is on.
 	variance := (0.25 + s.Squares) / (n + 1)
+	guess := (0.5 + s.Sum) / (n + 1)
+	s.Spread += (x - guess) * (x - guess)
 	s.N++
 	n++
 	bet := math.Sqrt(2 * math.Log(2/s.Alpha) / (variance * n * math.Log(1+n)))
