@@ -41,7 +41,7 @@ func (p *Pipeline) refer() trainer.Refer {
 	return func(s *trainer.Seen) ([]byte, error) {
 		rows := processors.WatchRows(s.Recipe, d.Windows)
 		width := s.Recipe.Width()
-		rows.Asset, rows.At, rows.Loss, rows.Yes, rows.Risk = s.Asset, s.End, s.Loss, s.Yes, len(rows.Names)-1
+		rows.Asset, rows.At, rows.Loss, rows.Yes, rows.Risk, rows.Guess = s.Asset, s.End, s.Loss, s.Yes, len(rows.Names)-1, s.Guess
 		rows.Values = make([]float64, 0, len(s.End)*len(rows.Names))
 		for i := range s.End {
 			for _, x := range s.Newest[i*width : (i+1)*width] {

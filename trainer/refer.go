@@ -25,6 +25,8 @@ type Seen struct {
 	// Loss is what it lost by them, between 0 and 1, and Yes whether what the risk speaks of came, 1 or 0; NaN and -1 where that is not known.
 	Loss []float64
 	Yes  []int8
+	// Guess is what would be lost by guessing: by these verdicts, given to windows at random; 0 where that is not known.
+	Guess float64
 }
 
 // origin is where a window of a set came from.
@@ -77,6 +79,9 @@ func refer(p *Pipeline, d *dataset, again bool, file []byte) ([]byte, error) {
 		}
 		add(o, d.val.Window(i), value[i], risk[i], loss, yes)
 	}
+	if p.Spec.Task == model.RemainingLife {
+		s.Guess = guessed(value, d.remaining, float64(p.Spec.Cap))
+	}
 	data, err := p.Refer(s)
 	if err != nil {
 		return nil, fmt.Errorf("make the model's drift reference: %w", err)
@@ -85,6 +90,21 @@ func refer(p *Pipeline, d *dataset, again bool, file []byte) ([]byte, error) {
 		return file, nil
 	}
 	return model.Refer(file, data)
+}
+
+// guessed is the mean loss of remaining lives where each window gets the verdict of another, some of each asset's of other assets.
+func guessed(value []float32, left []float64, limit float64) float64 {
+	const turns = 7
+	n, sum := len(value), 0.0
+	if n < turns {
+		return 0
+	}
+	for k := 1; k < turns; k++ {
+		for i, v := range value {
+			sum += math.Abs(math.Min(float64(v), limit)-math.Min(left[(i+k*n/turns)%n], limit)) / limit
+		}
+	}
+	return sum / float64(n*(turns-1))
 }
 
 // verdicts runs a scoring model on the windows that validate it.

@@ -163,7 +163,7 @@ func (s *lossSet) fit(rounds int, counts func(k int) bool, watch func(round int,
 	return a
 }
 
-// losses estimates the loss of one row.
+// losses estimates the loss of one row: as the steps say, as far as its inputs are among those that they were learned from, and as if it were guessed, as far as they are not.
 func (p *Profile) losses(row []float64) float64 {
 	sum := p.loss.Base
 	for j, steps := range p.loss.Steps {
@@ -173,5 +173,9 @@ func (p *Profile) losses(row []float64) float64 {
 		f := &p.Features[j]
 		sum += steps[f.binOrMissing(row[f.Input])]
 	}
-	return math.Max(sum, 0)
+	sum = math.Max(sum, 0)
+	if p.Guess > sum {
+		sum += p.astray(row) * (p.Guess - sum)
+	}
+	return sum
 }

@@ -46,6 +46,8 @@ type Profile struct {
 	Threshold float64
 	// Measured is what the model was worth on rows that it was not trained on, by metric: loss, accuracy, f1, roc_auc, brier.
 	Measured map[string]float64
+	// Guess is Rows.Guess.
+	Guess float64 `json:",omitempty"`
 }
 
 // Feature is the reference of one feature.
@@ -67,6 +69,8 @@ type Feature struct {
 	Strange float64 `json:",omitempty"`
 	// Known is of how many kinds that is.
 	Known int `json:",omitempty"`
+	// Range bounds the values of an input, nil of what is none.
+	Range []float64 `json:",omitempty"`
 	// References is how many assets or parts of time the reference has.
 	References int
 
@@ -116,6 +120,8 @@ type Rows struct {
 	// Loss is what the model lost by each row, between 0 and 1, and Yes whether what its risk speaks of came: 1, 0, or -1 where it is not known, as NaN of Loss. Either may be nil.
 	Loss []float64
 	Yes  []int8
+	// Guess is what would be lost by guessing: by the model's own verdicts, given to rows at random; 0 where that is not known. So much is estimated of a row that is nowhere near the reference's.
+	Guess float64
 	// Risk is the feature that is a probability of yes, -1 for none.
 	Risk      int
 	Threshold float64
@@ -198,6 +204,10 @@ func NewProfile(r Rows) (*Profile, error) {
 	}
 	if r.Loss != nil {
 		b.fitLoss()
+	}
+	if p.loss != nil && r.Guess > 0 {
+		p.Guess = r.Guess
+		b.ranges()
 	}
 	if p.loss != nil {
 		if err := add("loss", event.RoleLoss, -1, true, func(i int) float64 {

@@ -120,7 +120,13 @@ func ReadProfile(data []byte) (*Profile, error) {
 		p.together = &PCA{mean: t.Mean, inverse: t.Inverse, components: t.Components, k: t.K, Mean: t.Usual, Deviation: t.Deviation}
 		p.together.pack()
 	}
+	if !(p.Guess >= 0) || math.IsInf(p.Guess, 0) {
+		return fault("what it would lose by guessing does not hold together")
+	}
 	for j := range p.Features {
+		if g := &p.Features[j]; g.Range != nil && (len(g.Range) != 2 || g.Input < 0 || !(g.Range[0] <= g.Range[1])) {
+			return fault("the range of %q does not hold together", g.Name)
+		}
 		switch g := &p.Features[j]; {
 		case g.Input >= 0, g.Role == event.RoleTogether && p.together != nil, g.Role == event.RoleLoss && p.loss != nil:
 		default:
