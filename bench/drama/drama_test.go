@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -22,6 +23,9 @@ func TestEngines(t *testing.T) {
 	}
 	if len(known) != 100 || count(known) != 20631 || len(other) != 260 || count(other) != 53759 {
 		t.Errorf("%d engines with %d cycles, and %d with %d", len(known), count(known), len(other), count(other))
+	}
+	if got := moved(known, other); !slices.Equal(got, signals) {
+		t.Errorf("%v have moved", got)
 	}
 	if e := other[0]; e.name != "b-001" || !e.other || len(e.rows[0]) != len(signals) || e.rows[0][0] != "555.32" {
 		t.Errorf("%+v", e.rows[0])
@@ -50,7 +54,11 @@ func TestDrama(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "andon").CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v\n%s", err, out)
 	}
-	if err := perform(t.Context(), plan{binary: binary, dir: filepath.Join(dir, "play"), libraries: lib, pace: 10, slots: 24, short: true, limit: 9 * time.Minute, out: t.Output()}, play{"engines", playEngines}); err != nil {
+	limit := 9 * time.Minute
+	if at, ok := t.Deadline(); ok {
+		limit = time.Until(at) - 30*time.Second
+	}
+	if err := perform(t.Context(), plan{binary: binary, dir: filepath.Join(dir, "play"), libraries: lib, pace: 10, slots: 24, short: true, limit: limit, out: t.Output()}, play{"engines", playEngines}); err != nil {
 		t.Fatal(err)
 	}
 }

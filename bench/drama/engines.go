@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,9 +14,14 @@ import (
 type engines struct {
 	*stage
 	fleet *fleet
-	// crept is the cycle at which the other conditions came, bad the sabotaged version.
-	crept int
-	bad   string
+	// crept is the cycle at which the other conditions came, and changed the wall clock's time; bad is the sabotaged version.
+	crept   int
+	changed time.Time
+	bad     string
+	// moved are the signals that the other conditions take to where the known ones never were, by the recordings.
+	moved []string
+	// estimated is the alarm that came before labels.
+	estimated alarm
 }
 
 // playEngines plays it.
@@ -29,7 +33,7 @@ func playEngines(ctx context.Context, st *stage) error {
 	if err := st.open(ctx, pipeline, st.config()); err != nil {
 		return err
 	}
-	s := &engines{stage: st}
+	s := &engines{stage: st, moved: moved(known, other)}
 	retired := s.retired()
 	if s.fleet, err = newFleet(s.house.kafka, s.pace, s.slots, known[retired:], other); err != nil {
 		return err
@@ -71,11 +75,11 @@ pipelines:
     source: {topic: %s, signals: [%s]}
     window: {grid: 1h, length: 20, max_gap: 3, smooth: 0.5, baseline: 20, age: true, lateness: 3h, horizon: 720h}
     model:
-      {task: remaining-life, unit: cycles, %s, settle: 2s, holdout: 0.25,
+      {task: remaining-life, unit: cycles, %s, settle: 2s, holdout: 0.25, search: {trials: 2, keep: 2},
        scenarios: [{name: near the end, left_below: 31}, {name: known, assets: "^(a|retired)-"}, {name: other, assets: "^b-"}]}
     loop:
       cooldown: 5s
-      fresh: 64
+      fresh: 40
       fallback: refuse
       shadow: {windows: 300, outcomes: 4, patience: 5m}
       canary: {percent: 30, assets: 8, patience: 5m}
@@ -94,7 +98,7 @@ func (s *engines) acts(running context.Context, retired []*engine) []act {
 				return err
 			}
 			for _, stage := range []string{event.StageTrigger, event.StagePromote, event.StageWatch} {
-				if _, err := s.decided(ctx, stage, event.DecidedGo, 4*time.Minute); err != nil {
+				if _, err := s.decided(ctx, stage, event.DecidedGo, s.limit); err != nil {
 					return err
 				}
 			}
@@ -105,10 +109,13 @@ func (s *engines) acts(running context.Context, retired []*engine) []act {
 				return err
 			}
 			go s.fleet.run(running)
-			if err := s.await(ctx, "failed engines", 3*time.Minute, func(context.Context) (bool, error) {
+			if err := s.await(ctx, "failed engines", s.limit, func(context.Context) (bool, error) {
 				known, _, _, _ := s.fleet.state()
 				return known >= s.healthy(), nil
 			}); err != nil {
+				return err
+			}
+			if err := s.quiet(ctx); err != nil {
 				return err
 			}
 			all, err := s.house.decisions(ctx, s.pipeline)
@@ -122,42 +129,54 @@ func (s *engines) acts(running context.Context, retired []*engine) []act {
 			}
 			return s.losses(ctx)
 		}},
-		{"alarm", func(ctx context.Context) error {
-			s.crept = s.fleet.creep()
+		{"drift alarm", func(ctx context.Context) error {
+			s.crept, s.changed = s.fleet.creep(), time.Now()
 			s.say("from now on engines under six other conditions (FD002) take the place of those that fail")
-			d, err := s.decided(ctx, event.StageTrigger, event.DecidedGo, 6*time.Minute)
+			_, err := s.alarm(ctx, event.AlarmInput)
+			return err
+		}},
+		{"estimated loss", s.estimate},
+		{"realised loss", s.realise},
+		{"campaign", func(ctx context.Context) error {
+			d, err := s.decided(ctx, event.StageTrigger, event.DecidedGo, s.limit)
 			if err != nil {
 				return err
 			}
 			_, other, _, _ := s.fleet.state()
-			s.say("%d engines of the other kind had failed by then", other)
-			return s.alarms(ctx, d)
+			s.say("%d engines of the other kind have failed by now", other)
+			return s.cause(d)
 		}},
 		{"training", func(ctx context.Context) error {
-			_, err := s.decided(ctx, event.StageTrain, event.DecidedGo, 4*time.Minute)
-			return err
+			d, err := s.decided(ctx, event.StageTrain, event.DecidedGo, s.limit)
+			if err != nil {
+				return err
+			}
+			return s.candidates(d, false)
 		}},
 		{"gate", func(ctx context.Context) error {
-			_, err := s.decided(ctx, event.StageGate, event.DecidedGo, 2*time.Minute)
-			return err
+			d, err := s.decided(ctx, event.StageGate, event.DecidedGo, s.limit)
+			if err != nil {
+				return err
+			}
+			return s.candidates(d, true)
 		}},
 		{"shadow", func(ctx context.Context) error {
-			_, err := s.decided(ctx, event.StageShadow, event.DecidedGo, 5*time.Minute)
+			_, err := s.decided(ctx, event.StageShadow, event.DecidedGo, s.limit)
 			return err
 		}},
 		{"canary", func(ctx context.Context) error {
-			_, err := s.decided(ctx, event.StageCanary, event.DecidedGo, 6*time.Minute)
+			_, err := s.decided(ctx, event.StageCanary, event.DecidedGo, s.limit)
 			return err
 		}},
 		{"promotion", func(ctx context.Context) error {
-			d, err := s.decided(ctx, event.StagePromote, event.DecidedGo, time.Minute)
+			d, err := s.decided(ctx, event.StagePromote, event.DecidedGo, s.limit)
 			if err != nil {
 				return err
 			}
 			return s.champions(ctx, d.Challenger)
 		}},
 		{"accuracy regained", func(ctx context.Context) error {
-			if _, err := s.decided(ctx, event.StageWatch, event.DecidedGo, 6*time.Minute); err != nil {
+			if _, err := s.decided(ctx, event.StageWatch, event.DecidedGo, s.limit); err != nil {
 				return err
 			}
 			return s.regained(ctx)
@@ -255,32 +274,6 @@ func (s *engines) regained(ctx context.Context) error {
 		return fmt.Errorf("%w: the error went from %.1f cycles to %.1f only", errNot, stale.loss*125, young.loss*125)
 	}
 	s.say("the error went from %.1f cycles to %.1f", stale.loss*125, young.loss*125)
-	return nil
-}
-
-// alarms tells which signals were seen, and holds the campaign to the one that it names: an alarm about the champion that is wrong now, begun after the other conditions came.
-func (s *engines) alarms(ctx context.Context, d decision) error {
-	rows, err := s.house.sql(ctx, "SELECT kind, version, toUnixTimestamp(min(at)), argMin(detail, at), argMin(arrayStringConcat(arraySlice(causes.feature, 1, 3), ', '), at), argMin(arrayElement(causes.assets, 1), at) "+
-		"FROM andon.alarms WHERE pipeline = 'engines' GROUP BY id, kind, version ORDER BY min(at)")
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		at := time.Unix(int64(number(r[2])), 0).UTC()
-		s.say("signal %v of %v at %s (cycle %.0f): %v; causes %v; furthest off %v", r[0], r[1], at.Format(time.DateTime), at.Sub(start).Hours(), r[3], r[4], r[5])
-	}
-	var facts struct {
-		Trigger string   `json:"trigger"`
-		Alarms  []string `json:"alarms"`
-		Since   int64    `json:"since"`
-	}
-	if err := json.Unmarshal(d.Facts, &facts); err != nil {
-		return err
-	}
-	s.say("the campaign was started by %s, about what began at cycle %.0f; the other conditions came at cycle %d", facts.Trigger, time.Unix(0, facts.Since).Sub(start).Hours(), s.crept)
-	if len(facts.Alarms) == 0 {
-		return fmt.Errorf("%w: no alarm started the campaign", errNot)
-	}
 	return nil
 }
 

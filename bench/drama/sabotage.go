@@ -38,10 +38,10 @@ func (s *engines) sabotage(ctx context.Context) error {
 		return err
 	}
 	s.say("model %s is pushed as challenger", version)
-	if _, err := s.decided(ctx, event.StageTrigger, event.DecidedGo, time.Minute); err != nil {
+	if _, err := s.decided(ctx, event.StageTrigger, event.DecidedGo, s.limit); err != nil {
 		return err
 	}
-	d, err := s.decided(ctx, event.StageGate, event.DecidedNo, 2*time.Minute)
+	d, err := s.decided(ctx, event.StageGate, event.DecidedNo, s.limit)
 	if err != nil {
 		return err
 	}
@@ -62,14 +62,14 @@ func (s *engines) force(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	d, err := s.decided(ctx, event.StagePromote, event.DecidedGo, time.Minute)
+	d, err := s.decided(ctx, event.StagePromote, event.DecidedGo, s.limit)
 	if err != nil {
 		return err
 	}
 	if d.Who != "saboteur" {
 		return fmt.Errorf("%w: the promotion is on record as %s's", errNot, d.Who)
 	}
-	if d, err = s.decided(ctx, event.StageRollback, event.DecidedGo, 5*time.Minute); err != nil {
+	if d, err = s.decided(ctx, event.StageRollback, event.DecidedGo, s.limit); err != nil {
 		return err
 	}
 	if d.Challenger != s.bad {
