@@ -153,12 +153,8 @@ func (e *examiner) table(ctx context.Context, c evaluate.Config, only []string, 
 		}
 		c.Scenarios = slices.DeleteFunc(slices.Clone(c.Scenarios), func(s evaluate.Scenario) bool { return !slices.Contains(only, s.Name) })
 	}
-	c.Energy = e.energy
-	data.Upkeep = map[string]evaluate.Upkeep{}
-	for _, m := range models {
-		if data.Upkeep[m.Version], err = e.upkeep(ctx, store, m); err != nil {
-			return nil, err
-		}
+	if err := e.equip(ctx, &c, &data, models); err != nil {
+		return nil, err
 	}
 	t, err := evaluate.Run(ctx, c, models, data)
 	if err != nil {
@@ -169,6 +165,22 @@ func (e *examiner) table(ctx context.Context, c evaluate.Config, only []string, 
 		return nil, err
 	}
 	return &t, nil
+}
+
+// equip adds what is known of the costs of models beside what an evaluation measures itself: a meter of energy, where there is one, and what each took of people and machines in service.
+func (e *examiner) equip(ctx context.Context, c *evaluate.Config, data *evaluate.Data, models []*model.Model) (err error) {
+	store := e.store.Load()
+	if store == nil {
+		return errors.New("ClickHouse is still starting: try again in a moment")
+	}
+	c.Energy = e.energy
+	data.Upkeep = map[string]evaluate.Upkeep{}
+	for _, m := range models {
+		if data.Upkeep[m.Version], err = e.upkeep(ctx, store, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepTable stores the tables by which the loop's gate judges; one that the store does not take is told, and the gate's findings are in its decision all the same.

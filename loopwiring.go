@@ -20,7 +20,7 @@ import (
 )
 
 // leadLoop gives the trainer what it leads campaigns with. tell is handed every decision; owner tells whether this replica leads.
-func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.Registry, desk *modelDesk, metrics prometheus.Gatherer, owner func() bool, tell func(event.Decision)) {
+func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.Registry, desk *modelDesk, exams *examiner, metrics prometheus.Gatherer, owner func() bool, tell func(event.Decision)) {
 	var fresh remembered[freshKey, uint64]
 	teacher.Lead(trainer.Means{
 		Aliases: models,
@@ -48,6 +48,7 @@ func leadLoop(teacher *trainer.Trainer, store *clickhouse.Store, models *model.R
 			n, err := fresh.get(ctx, store, freshKey{p.Name, kind, trained.UnixMicro(), since}, func(uint64) bool { return true }, ask)
 			return int(n), err //nolint:gosec // a count
 		},
+		Equip:    exams.equip,
 		Examined: keepTable(store, desk.log),
 		Failures: func(pipeline string) float64 { return failures(metrics, pipeline) },
 	})

@@ -244,7 +244,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}, room("trainer"), metrics)
 	teacher.Meter(meters(devices))
 	loop.open(loopMeans{teacher, store, publisher, cfg.Topics.Trainings, loopLead(bus, publisher, cfg, intakeAt, room("loop"))})
-	leadLoop(teacher, store, models, desk, metrics, loop.leads.Load, func(d event.Decision) { // what gets it to the fleet, or not
+	leadLoop(teacher, store, models, desk, exams, metrics, loop.leads.Load, func(d event.Decision) { // what gets it to the fleet, or not
 		loop.tell(d)
 		screen.Decided()
 		if a, ok := alertOfDecision(d); ok {

@@ -26,8 +26,8 @@ type Evaluation struct {
 	P50, P99           int64
 	CPUSeconds, Joules float64
 	Bytes              int
-	// TrainingSeconds and TrainingCPUSeconds are what making it took; Retrainings and Alarms a week's.
-	TrainingSeconds, TrainingCPUSeconds, Retrainings, Alarms float64
+	// TrainingSeconds, TrainingCPUSeconds and TrainingJoules are what making it took; Retrainings and Alarms a week's.
+	TrainingSeconds, TrainingCPUSeconds, TrainingJoules, Retrainings, Alarms float64
 	// Who asked for it, and Why.
 	Who, Why string
 }

@@ -27,6 +27,8 @@ type Means struct {
 	// Examine puts challengers beside the champion on data that none has learned from, and returns an exam of each; nil does so on what Spec.Holdout keeps. Examined is told of each table; it may be nil.
 	Examine  func(ctx context.Context, p *Pipeline, champion *model.Model, challengers []*model.Model) ([]Exam, error)
 	Examined func(evaluate.Table)
+	// Equip adds to an examination what it cannot know: meters, and what versions took of people and machines in service. It may be nil.
+	Equip func(ctx context.Context, c *evaluate.Config, d *evaluate.Data, models []*model.Model) error
 	// Mature returns what the predictions of versions came to that were settled after since, in the order in which they were settled, and the since to go on with; none when there are no more.
 	Mature func(ctx context.Context, pipeline string, versions []string, since int64) ([]event.Outcome, int64, error)
 	// Service says how a version did on the line since a time.

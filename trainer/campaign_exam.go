@@ -26,7 +26,13 @@ func (t *Trainer) examine(ctx context.Context, p *Pipeline, champion *model.Mode
 	}
 	c := evaluate.Default()
 	c.Scenarios = p.Spec.Scenarios
-	table, err := evaluate.Run(ctx, c, append([]*model.Model{champion}, challengers...), data)
+	models := append([]*model.Model{champion}, challengers...)
+	if t.means.Equip != nil {
+		if err := t.means.Equip(ctx, &c, &data, models); err != nil {
+			return nil, err
+		}
+	}
+	table, err := evaluate.Run(ctx, c, models, data)
 	if err != nil {
 		return nil, err
 	}

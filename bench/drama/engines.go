@@ -78,7 +78,7 @@ pipelines:
       {task: remaining-life, unit: cycles, %s, settle: 2s, holdout: 0.25, search: {trials: 2, keep: 2},
        scenarios: [{name: near the end, left_below: 31}, {name: known, assets: "^(a|retired)-"}, {name: other, assets: "^b-"}]}
     loop:
-      cooldown: 5s
+      cooldown: 30m
       fresh: 40
       fallback: refuse
       shadow: {windows: 300, outcomes: 4, patience: 5m}

@@ -178,6 +178,10 @@ func (s *stage) decided(ctx context.Context, stage, verdict string, within time.
 			if d.Verdict == event.DecidedWait {
 				continue
 			}
+			if d.Stage == event.StageTrigger && d.Verdict == event.DecidedNo { // an alarm that nothing is done about
+				s.say("%s %s, by %s: %s", d.Stage, d.Verdict, d.Who, d.Reason)
+				continue
+			}
 			s.seen++
 			s.say("%s %s, by %s: %s", d.Stage, d.Verdict, d.Who, d.Reason)
 			if d.Stage != stage || d.Verdict != verdict {

@@ -54,6 +54,7 @@ func (s *Store) WriteEvaluations(ctx context.Context, all []event.Evaluation) er
 	each(f, "bytes", "UInt64", func(i int) uint64 { return uint64(all[i].Bytes) })
 	real("training_seconds", func(e *event.Evaluation) float64 { return e.TrainingSeconds })
 	real("training_cpu_seconds", func(e *event.Evaluation) float64 { return e.TrainingCPUSeconds })
+	real("training_joules", func(e *event.Evaluation) float64 { return e.TrainingJoules })
 	real("retrainings_a_week", func(e *event.Evaluation) float64 { return e.Retrainings })
 	real("alarms_a_week", func(e *event.Evaluation) float64 { return e.Alarms })
 	text("who", func(e *event.Evaluation) string { return e.Who })
@@ -64,7 +65,7 @@ func (s *Store) WriteEvaluations(ctx context.Context, all []event.Evaluation) er
 // Evaluations returns the cells of a pipeline's newest tables, at most limit of them, the newest table first, each in its own order; an empty pipeline means all.
 func (s *Store) Evaluations(ctx context.Context, pipeline string, limit int) (out []event.Evaluation, err error) {
 	err = s.scan(ctx, `SELECT id, pipeline, task, time, digest, metric, unit, level, place, column, scenario, detail, judged, windows, assets, version, network, value, low, high, loss,
-		p50_ns, p99_ns, cpu_seconds_per_million, joules_per_million, bytes, training_seconds, training_cpu_seconds, retrainings_a_week, alarms_a_week, who, why FROM evaluations
+		p50_ns, p99_ns, cpu_seconds_per_million, joules_per_million, bytes, training_seconds, training_cpu_seconds, training_joules, retrainings_a_week, alarms_a_week, who, why FROM evaluations
 		WHERE (pipeline, id) IN (SELECT pipeline, id FROM evaluations WHERE {pipeline:String} = '' OR pipeline = {pipeline:String} GROUP BY pipeline, id ORDER BY max(time) DESC, id LIMIT {limit:UInt64})
 		ORDER BY time DESC, id, place, column`,
 		func(rows driver.Rows) error {
@@ -73,7 +74,7 @@ func (s *Store) Evaluations(ctx context.Context, pipeline string, limit int) (ou
 			var place, column uint32
 			var windows, assets, bytes uint64
 			err := rows.Scan(&e.ID, &e.Pipeline, &e.Task, &at, &e.Digest, &e.Metric, &e.Unit, &e.Level, &place, &column, &e.Scenario, &e.Detail, &e.Judged, &windows, &assets, &e.Version,
-				&e.Network, &e.Value, &e.Low, &e.High, &e.Loss, &e.P50, &e.P99, &e.CPUSeconds, &e.Joules, &bytes, &e.TrainingSeconds, &e.TrainingCPUSeconds, &e.Retrainings, &e.Alarms, &e.Who, &e.Why)
+				&e.Network, &e.Value, &e.Low, &e.High, &e.Loss, &e.P50, &e.P99, &e.CPUSeconds, &e.Joules, &bytes, &e.TrainingSeconds, &e.TrainingCPUSeconds, &e.TrainingJoules, &e.Retrainings, &e.Alarms, &e.Who, &e.Why)
 			e.Time, e.Place, e.Column, e.Windows, e.Assets, e.Bytes = at.UnixNano(), int(place), int(column), int(windows), int(assets), int(bytes)
 			out = append(out, e)
 			return err

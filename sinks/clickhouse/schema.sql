@@ -258,6 +258,7 @@ CREATE TABLE andon.evaluations
     `bytes` UInt64 COMMENT 'Size of the ONNX file.',
     `training_seconds` Float64 COMMENT 'How long making the model took; nan where that is not known.',
     `training_cpu_seconds` Float64 COMMENT 'CPU time that it took.',
+    `training_joules` Float64 DEFAULT nan COMMENT 'Energy that it took, of processors and devices; nan where nothing told.',
     `retrainings_a_week` Float64 COMMENT 'Trainings that were begun while it was champion, a week; nan where it never was.',
     `alarms_a_week` Float64 COMMENT 'Alarms about it while it was champion, a week.',
     `who` String COMMENT 'Who asked for the table.',

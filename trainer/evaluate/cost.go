@@ -32,6 +32,8 @@ type Cost struct {
 	Bytes              int    `json:"bytes"`
 	TrainingSeconds    Number `json:"training_seconds"`
 	TrainingCPUSeconds Number `json:"training_cpu_seconds"`
+	// TrainingJoules is what was drawn meanwhile, of processors and devices, as far as the machine that made it could measure.
+	TrainingJoules Number `json:"training_joules"`
 	// Retrainings and Alarms are a week's.
 	Retrainings Number `json:"retrainings_a_week"`
 	Alarms      Number `json:"alarms_a_week"`
@@ -40,9 +42,12 @@ type Cost struct {
 // newCost says what is known without a run.
 func newCost(m *model.Model, d *Data) Cost {
 	c := Cost{Version: m.Version, Network: m.Network, Bytes: len(m.ONNX), CPUSeconds: Unknown(), Joules: Unknown(),
-		TrainingSeconds: Unknown(), TrainingCPUSeconds: Unknown(), Retrainings: Unknown(), Alarms: Unknown()}
+		TrainingSeconds: Unknown(), TrainingCPUSeconds: Unknown(), TrainingJoules: Unknown(), Retrainings: Unknown(), Alarms: Unknown()}
 	if m.Lineage.Seconds > 0 {
 		c.TrainingSeconds, c.TrainingCPUSeconds = Number(m.Lineage.Seconds), Number(m.Lineage.CPUSeconds)
+	}
+	if m.Lineage.Joules > 0 {
+		c.TrainingJoules = Number(m.Lineage.Joules)
 	}
 	if u, ok := d.Upkeep[m.Version]; ok {
 		c.Retrainings, c.Alarms = u.Retrainings, u.Alarms

@@ -19,7 +19,7 @@ func (t *Table) Rows() []event.Evaluation {
 			out = append(out, event.Evaluation{ID: t.ID, Pipeline: t.Pipeline, Task: string(t.Task), Time: t.Time, Digest: t.Digest, Metric: t.Metric, Unit: t.Unit, Level: t.Level,
 				Place: i, Column: k, Scenario: s.Name, Detail: s.Detail, Judged: s.Judged, Windows: s.Windows, Assets: s.Assets, Version: v.Version, Network: v.Network,
 				Value: float64(c.Value), Low: float64(c.Low), High: float64(c.High), Loss: float64(c.Loss), P50: v.P50, P99: v.P99, CPUSeconds: float64(v.CPUSeconds), Joules: float64(v.Joules),
-				Bytes: v.Bytes, TrainingSeconds: float64(v.TrainingSeconds), TrainingCPUSeconds: float64(v.TrainingCPUSeconds), Retrainings: float64(v.Retrainings), Alarms: float64(v.Alarms),
+				Bytes: v.Bytes, TrainingSeconds: float64(v.TrainingSeconds), TrainingCPUSeconds: float64(v.TrainingCPUSeconds), TrainingJoules: float64(v.TrainingJoules), Retrainings: float64(v.Retrainings), Alarms: float64(v.Alarms),
 				Who: t.Who, Why: t.Why})
 		}
 	}
@@ -40,7 +40,7 @@ func Tables(rows []event.Evaluation) []Table {
 		}
 		if len(t.Scenarios) == 1 {
 			t.Versions = append(t.Versions, Cost{r.Version, r.Network, r.P50, r.P99, Number(r.CPUSeconds), Number(r.Joules), r.Bytes, Number(r.TrainingSeconds), Number(r.TrainingCPUSeconds),
-				Number(r.Retrainings), Number(r.Alarms)})
+				Number(r.TrainingJoules), Number(r.Retrainings), Number(r.Alarms)})
 		}
 		t.Cells = append(t.Cells, Cell{Scenario: r.Scenario, Version: r.Version, Value: Number(r.Value), Low: Number(r.Low), High: Number(r.High), Loss: Number(r.Loss)})
 	}

@@ -45,6 +45,18 @@ func (t *Table) Text() *event.Table {
 			out.Rows = append(out.Rows, row)
 		}
 	}
+	// Where nobody can read a meter that is said, so that an empty field is not taken for nothing.
+	energy := func(label string, of func(c *Cost) Number) {
+		row := []any{label, "", ""}
+		for i := range t.Versions {
+			s := "not measured"
+			if n := of(&t.Versions[i]); n.Known() {
+				s = fmt.Sprintf("%.3g", float64(n))
+			}
+			row = append(row, s)
+		}
+		out.Rows = append(out.Rows, row)
+	}
 	number := func(format string, n Number) string {
 		if !n.Known() {
 			return ""
@@ -61,10 +73,11 @@ func (t *Table) Text() *event.Table {
 	costs("p50 of one", func(c *Cost) string { return took(c.P50) })
 	costs("p99 of one", func(c *Cost) string { return took(c.P99) })
 	costs("CPU-seconds a million", func(c *Cost) string { return number("%.3g", c.CPUSeconds) })
-	costs("joules a million", func(c *Cost) string { return number("%.3g", c.Joules) })
+	energy("joules a million", func(c *Cost) Number { return c.Joules })
 	costs("bytes", func(c *Cost) string { return fmt.Sprint(c.Bytes) })
 	costs("training, s", func(c *Cost) string { return number("%.3g", c.TrainingSeconds) })
 	costs("training, CPU-s", func(c *Cost) string { return number("%.3g", c.TrainingCPUSeconds) })
+	energy("training, joules", func(c *Cost) Number { return c.TrainingJoules })
 	costs("retrainings a week", func(c *Cost) string { return number("%.3g", c.Retrainings) })
 	costs("alarms a week", func(c *Cost) string { return number("%.3g", c.Alarms) })
 	return out

@@ -77,9 +77,9 @@ test('rows find their cells by name, and show what is missing', () => {
   assert.deepEqual(rows(table({ scenarios: null, versions: null, cells: null }), undefined), []);
 });
 
-test('costs are in their units, beside the reference, and unknown rows are left out', () => {
+test('costs are in their units, beside the reference, and unknown rows are left out, but for what is not measured', () => {
   const t = table({
-    versions: [cost('a', { p50_ns: 120_000, p99_ns: 400_000, cpu_seconds_per_million: 31.26, bytes: 2048, training_seconds: 106.2 }), cost('b', { training_seconds: 5400, p50_ns: 60_000, p99_ns: 400_000, bytes: 4096, retrainings_a_week: 0 })],
+    versions: [cost('a', { p50_ns: 120_000, p99_ns: 400_000, cpu_seconds_per_million: 31.26, bytes: 2048, training_seconds: 106.2, training_joules: 1200 }), cost('b', { training_seconds: 5400, p50_ns: 60_000, p99_ns: 400_000, bytes: 4096, retrainings_a_week: 0 })],
   });
   assert.deepEqual(
     costs(t, 'a').map((r) => [r.label, ...r.cells.map((c) => `${c.text} ${c.times}`.trim())]),
@@ -87,8 +87,10 @@ test('costs are in their units, beside the reference, and unknown rows are left 
       ['p50 of one', '120 µs', '60 µs 0.5×'],
       ['p99 of one', '400 µs', '400 µs 1×'],
       ['CPU-seconds a million', '31.3', '–'],
+      ['Joules a million', 'not measured', 'not measured'],
       ['Size', '2.0 KiB', '4.0 KiB 2×'],
       ['Training', '106 s', '90 min 51×'],
+      ['Training, joules', '1200', 'not measured'],
       ['Retrainings a week', '–', '0'],
     ],
   );

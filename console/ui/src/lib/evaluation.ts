@@ -22,6 +22,7 @@ export interface Cost {
   bytes: number;
   training_seconds: number | null;
   training_cpu_seconds: number | null;
+  training_joules?: number | null;
   retrainings_a_week: number | null;
   alarms_a_week: number | null;
 }
@@ -127,31 +128,33 @@ const few = (n: number) => (n === 0 ? '0' : n >= 100 ? n.toFixed(0) : String(Num
 /** spent writes what a training took, finely enough to tell two apart. */
 const spent = (s: number) => (s < 1000 ? `${few(s)} s` : duration(s));
 
-const kinds: { label: string; title: string; of: (c: Cost) => number | null; write: (n: number) => string }[] = [
+/** Of what a meter measures it is said where none can be read, so that a dash is not taken for nothing. */
+const kinds: { label: string; title: string; of: (c: Cost) => number | null | undefined; write: (n: number) => string; meter?: true }[] = [
   { label: 'p50 of one', title: 'One alone through the model: half took less', of: (c) => c.p50_ns || null, write: (n) => seconds(n / 1e9) },
   { label: 'p99 of one', title: 'One alone through the model: one of a hundred took more', of: (c) => c.p99_ns || null, write: (n) => seconds(n / 1e9) },
   { label: 'CPU-seconds a million', title: 'Of one core, in the runs that serving makes', of: (c) => c.cpu_seconds_per_million, write: few },
-  { label: 'Joules a million', title: 'With all else that ran meanwhile on what is measured', of: (c) => c.joules_per_million, write: few },
+  { label: 'Joules a million', title: 'With all else that ran meanwhile on what is measured', of: (c) => c.joules_per_million, write: few, meter: true },
   { label: 'Size', title: 'Of the model’s file', of: (c) => c.bytes || null, write: bytes },
   { label: 'Training', title: 'What making it took, by the clock', of: (c) => c.training_seconds, write: spent },
   { label: 'Training, CPU', title: 'What making it took of the processors', of: (c) => c.training_cpu_seconds, write: spent },
+  { label: 'Training, joules', title: 'What processors and devices drew meanwhile, where the machine that made it could measure', of: (c) => c.training_joules, write: few, meter: true },
   { label: 'Retrainings a week', title: 'Trainings that began while it was champion', of: (c) => c.retrainings_a_week, write: few },
   { label: 'Alarms a week', title: 'Alarms about it', of: (c) => c.alarms_a_week, write: few },
 ];
 
-/** costs are what each version takes; a row that is known of none is left out. */
+/** costs are what each version takes; a row that is known of none is left out, but for what a meter would tell. */
 export function costs(t: Evaluation, against: string | undefined): CostRow[] {
   const all = t.versions ?? [];
   const base = all.find((v) => v.version === against);
   return kinds
-    .filter((k) => all.some((v) => k.of(v) != null))
+    .filter((k) => all.length > 0 && (k.meter || all.some((v) => k.of(v) != null)))
     .map((k) => ({
       label: k.label,
       title: k.title,
       cells: all.map((v) => {
         const n = k.of(v);
         const of = base && v !== base ? k.of(base) : null;
-        return { version: v.version, text: n == null ? '–' : k.write(n), times: n && of ? `${Number((n / of).toPrecision(2))}×` : '' };
+        return { version: v.version, text: n == null ? (k.meter ? 'not measured' : '–') : k.write(n), times: n && of ? `${Number((n / of).toPrecision(2))}×` : '' };
       }),
     }));
 }
