@@ -63,6 +63,7 @@ type scratch struct {
 	values, losses [blockRows]float64
 	bins           [blockRows]uint8 // one more than there are for a missing value
 	whole          [blockRows]bool  // all inputs are there
+	astray         [blockRows]int32 // inputs that are where the reference has no rows
 	row            []float64        // what goes together
 }
 
@@ -79,7 +80,7 @@ func (m *Monitor) count(part *portion) {
 		part.strata[b.strata[i]]++
 		w.whole[i] = true
 		if p.loss != nil {
-			w.losses[i] = p.loss.Base
+			w.losses[i], w.astray[i] = p.loss.Base, 0
 		}
 	}
 	d := len(p.Inputs)
@@ -104,6 +105,11 @@ func (m *Monitor) count(part *portion) {
 			}
 		}
 		m.feature(part, j, values, complete)
+		if f.Range != nil {
+			for i, x := range values {
+				w.astray[i] += int32(f.outside(x)) //nolint:gosec // 0 or 1
+			}
+		}
 		if steps != nil {
 			for i, bin := range w.bins[:b.n] {
 				w.losses[i] += steps[bin]
@@ -128,7 +134,7 @@ func (m *Monitor) count(part *portion) {
 		for i := range values {
 			switch {
 			case f.Role != event.RoleTogether:
-				values[i] = math.Max(w.losses[i], 0)
+				values[i] = p.expect(w.losses[i], int(w.astray[i]))
 			case w.whole[i]:
 				values[i] = p.apart(b.values[i*d:(i+1)*d], w.row)
 			default:

@@ -49,6 +49,8 @@ func TestCountedByDefinition(t *testing.T) {
 			for j := range 4 {
 				if r.Float64() < share {
 					row[j] = math.NaN()
+				} else if r.Float64() < share {
+					row[j] = 100 * (r.Float64() - .5) // where the reference has no rows
 				}
 			}
 		}

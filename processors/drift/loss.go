@@ -173,9 +173,5 @@ func (p *Profile) losses(row []float64) float64 {
 		f := &p.Features[j]
 		sum += steps[f.binOrMissing(row[f.Input])]
 	}
-	sum = math.Max(sum, 0)
-	if p.Guess > sum {
-		sum += p.astray(row) * (p.Guess - sum)
-	}
-	return sum
+	return p.expect(sum, p.astray(row))
 }

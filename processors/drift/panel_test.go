@@ -67,7 +67,7 @@ func (p *plant) tick(see func(asset int, row []float64)) {
 func plantProfile(t testing.TB, seed uint64, assets, ticks int) *Profile {
 	t.Helper()
 	p := newPlant(seed, assets)
-	r := Rows{From: event.ReferenceModel, Names: plantInputs, Roles: plantRoles, Condition: 4, Piece: 500, Risk: 6, Threshold: .5}
+	r := Rows{From: event.ReferenceModel, Names: plantInputs, Roles: plantRoles, Condition: 4, Piece: 500, Risk: 6, Threshold: .5, Guess: .4}
 	for at := range ticks {
 		p.tick(func(a int, row []float64) {
 			r.Values = append(r.Values, row...)

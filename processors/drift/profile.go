@@ -38,6 +38,8 @@ type Profile struct {
 	together *PCA
 	of       []int
 	loss     *additive
+	// ranged is how many features have a Range.
+	ranged int
 
 	// Risk is which input is a probability, -1 for none; Calibration makes it one.
 	Risk        int

@@ -126,6 +126,8 @@ func ReadProfile(data []byte) (*Profile, error) {
 	for j := range p.Features {
 		if g := &p.Features[j]; g.Range != nil && (len(g.Range) != 2 || g.Input < 0 || !(g.Range[0] <= g.Range[1])) {
 			return fault("the range of %q does not hold together", g.Name)
+		} else if g.Range != nil {
+			p.ranged++
 		}
 		switch g := &p.Features[j]; {
 		case g.Input >= 0, g.Role == event.RoleTogether && p.together != nil, g.Role == event.RoleLoss && p.loss != nil:
