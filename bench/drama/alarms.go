@@ -13,8 +13,8 @@ import (
 	"andon/event"
 )
 
-// alarm is one that was raised, as it stood first.
-type alarm struct {
+// raised is an alarm that was raised, as it stood first.
+type raised struct {
 	kind, version, metric, detail string
 	// since and at are cycles of the fleet, told is the wall clock's.
 	since, at float64
@@ -30,7 +30,7 @@ const alarmSQL = `SELECT kind, version, toUnixTimestamp64Milli(argMin(since, _st
 	toString(argMin(loss, _stored)), toString(argMin(before, _stored)), argMin(detail, _stored), arrayStringConcat(argMin(causes.feature, _stored), ';'), arrayStringConcat(argMin(causes.assets, _stored), ';')
 	FROM andon.alarms WHERE pipeline = 'engines' GROUP BY id, kind, version ORDER BY min(_stored)`
 
-func (s *engines) alarms(ctx context.Context) (all []alarm, err error) {
+func (s *engines) alarms(ctx context.Context) (all []raised, err error) {
 	rows, err := s.house.sql(ctx, alarmSQL)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (s *engines) alarms(ctx context.Context) (all []alarm, err error) {
 		return f
 	}
 	for _, r := range rows {
-		a := alarm{kind: fmt.Sprint(r[0]), version: fmt.Sprint(r[1]), since: cycle(r[2]), at: cycle(r[3]), told: time.UnixMilli(int64(number(r[4]))), metric: fmt.Sprint(r[5]), loss: real(r[6]),
+		a := raised{kind: fmt.Sprint(r[0]), version: fmt.Sprint(r[1]), since: cycle(r[2]), at: cycle(r[3]), told: time.UnixMilli(int64(number(r[4]))), metric: fmt.Sprint(r[5]), loss: real(r[6]),
 			before: real(r[7]), detail: fmt.Sprint(r[8])}
 		if text := fmt.Sprint(r[9]); text != "" {
 			a.features = strings.Split(text, ";")
@@ -67,14 +67,14 @@ func (s *engines) quiet(ctx context.Context) error {
 }
 
 // alarm waits for one of a kind about the champion, and holds it to what has changed.
-func (s *engines) alarm(ctx context.Context, kind string) (a alarm, err error) {
+func (s *engines) alarm(ctx context.Context, kind string) (a raised, err error) {
 	champion, err := s.house.champion(ctx, s.pipeline)
 	if err != nil {
 		return a, err
 	}
 	err = s.await(ctx, kind+" alarm", s.limit, func(ctx context.Context) (bool, error) {
 		all, err := s.alarms(ctx)
-		if i := slices.IndexFunc(all, func(o alarm) bool { return o.kind == kind }); err == nil && i >= 0 {
+		if i := slices.IndexFunc(all, func(o raised) bool { return o.kind == kind }); err == nil && i >= 0 {
 			a = all[i]
 			return true, nil
 		}
@@ -94,7 +94,7 @@ func (s *engines) alarm(ctx context.Context, kind string) (a alarm, err error) {
 }
 
 // named holds an alarm of what the model is fed to the channels that have changed, and to the engines that are to blame: by the recordings, the alarm knows nothing of them.
-func (s *engines) named(a *alarm) error {
+func (s *engines) named(a *raised) error {
 	if a.kind == event.AlarmRealised {
 		return s.blamed(a.features, a.assets)
 	}

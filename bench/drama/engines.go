@@ -21,7 +21,7 @@ type engines struct {
 	// moved are the signals that the other conditions take to where the known ones never were, by the recordings.
 	moved []string
 	// estimated is the alarm that came before labels.
-	estimated alarm
+	estimated raised
 }
 
 // playEngines plays it.

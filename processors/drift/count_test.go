@@ -77,8 +77,7 @@ func TestCountedByDefinition(t *testing.T) {
 		}
 		for _, s := range sketches {
 			number := map[string]int{}
-			var whole clusters
-			whole = *newClusters(len(profile.Features))
+			whole := *newClusters(len(profile.Features))
 			counts := make([][]uint32, len(profile.Features))
 			sums, missing := make([]float64, len(profile.Features)), make([]uint32, len(profile.Features))
 			for j := range counts {
