@@ -11,6 +11,8 @@ type Sketch struct {
 	Group string `json:"group"`
 	// Stranger tells that the group is an asset of a kind that the reference does not know, as a camera that came later: it is no part of the fleet.
 	Stranger bool `json:"stranger,omitempty"`
+	// Apart names an asset that is held against what the line has learned of it alone, since the reference does not know it: its pieces are rounds of their own. Empty for all others.
+	Apart string `json:"apart,omitempty"`
 	// Piece counts the pieces of the partition since its state began; Last tells of the piece's last group.
 	Piece int64 `json:"piece"`
 	Last  bool  `json:"last,omitempty"`

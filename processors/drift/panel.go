@@ -32,6 +32,8 @@ type Panel struct {
 // panelLine is one version of one pipeline. Its exported fields are its state.
 type panelLine struct {
 	Pipeline, Version, Reference string
+	// Apart is as in event.Sketch; such a line has no fleet.
+	Apart string `json:",omitempty"`
 	// Number counts its rounds, Seen is the pipeline's count at the last.
 	Number, Seen int64
 	// Until is the event time of its newest window, Span that of its longest piece: a canary of few assets takes long for one.
@@ -112,10 +114,10 @@ func (p *Panel) Add(s *event.Sketch) (rounds []event.Round, alarms []event.Alarm
 	if !ok || !c.Enabled {
 		return nil, nil
 	}
-	key := s.Pipeline + "\x00" + s.Version
+	key := lineKey(s.Pipeline, s.Version, s.Apart)
 	l := p.lines[key]
 	if l == nil {
-		l = &panelLine{Pipeline: s.Pipeline, Version: s.Version, Pieces: map[string]*piece{}, Streaks: map[string]streak{}, Alarms: map[string]*standing{}, Trends: map[string]*trend{},
+		l = &panelLine{Pipeline: s.Pipeline, Version: s.Version, Apart: s.Apart, Pieces: map[string]*piece{}, Streaks: map[string]streak{}, Alarms: map[string]*standing{}, Trends: map[string]*trend{},
 			Seen: p.rounds[s.Pipeline]}
 		p.lines[key] = l
 	}
@@ -142,10 +144,28 @@ func (p *Panel) Add(s *event.Sketch) (rounds []event.Round, alarms []event.Alarm
 	return rounds, alarms
 }
 
+// number returns that of a line's next round; those of one version, and of what is apart in it, are told apart by their numbers.
+func (p *Panel) number(l *panelLine) int64 {
+	n := l.Number
+	for _, o := range p.lines {
+		if o.Pipeline == l.Pipeline && o.Version == l.Version {
+			n = max(n, o.Number)
+		}
+	}
+	return n + 1
+}
+
+func lineKey(pipeline, version, apart string) string {
+	if apart == "" {
+		return pipeline + "\x00" + version
+	}
+	return pipeline + "\x00" + version + "\x00" + apart
+}
+
 // end ends a round of a line.
 func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 	p.rounds[l.Pipeline]++
-	l.Number++
+	l.Number = p.number(l)
 	l.Seen = p.rounds[l.Pipeline]
 	groups := map[string]*event.Sketch{}
 	fleet, whole := event.Sketch{Group: Fleet}, event.Sketch{Group: Fleet}
@@ -170,7 +190,9 @@ func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 	}
 	clear(l.Pieces)
 	r := event.Round{Position: l.Last, Pipeline: l.Pipeline, Version: l.Version, Reference: l.Reference, Number: l.Number, Start: whole.Start, End: whole.End, Windows: whole.Windows}
-	r.Findings = Compare(&fleet)
+	if l.Apart == "" {
+		r.Findings = Compare(&fleet)
+	}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		r.Findings = append(r.Findings, Compare(groups[name])...)
 	}
@@ -312,7 +334,7 @@ func (l *panelLine) decide(kind string, r *event.Round, c *Config, of func(*Find
 	case st.Alarm == nil && st.Cool > 0:
 		st.Cool--
 	case st.Alarm == nil && settled:
-		a := event.Alarm{ID: fmt.Sprintf("%s/%s/%s/%d", l.Pipeline, kind, l.Version, since), Pipeline: l.Pipeline, Kind: kind, Version: l.Version, Since: since, At: r.End}
+		a := event.Alarm{ID: fmt.Sprintf("%s/%s/%s/%d", l.Pipeline, kind, strings.TrimSuffix(l.Version+"/"+l.Apart, "/"), since), Pipeline: l.Pipeline, Kind: kind, Version: l.Version, Since: since, At: r.End}
 		st.Causes = nil
 		st.Alarm = &a
 		st.tell(r, causes, names)
@@ -378,7 +400,11 @@ func (p *Panel) retire(l *panelLine, r *event.Round) (alarms []event.Alarm) {
 		}
 		for _, kind := range slices.Sorted(maps.Keys(o.Alarms)) {
 			if st := o.Alarms[kind]; st.Alarm != nil {
-				alarms = append(alarms, st.over(r.End, fmt.Sprintf("model %s scores no more, %s does", o.Version, l.Version), 0))
+				why := fmt.Sprintf("model %s scores no more, %s does", o.Version, l.Version)
+				if o.Version == l.Version {
+					why = fmt.Sprintf("nothing is seen of %s any more", cmp.Or(o.Apart, "the others"))
+				}
+				alarms = append(alarms, st.over(r.End, why, 0))
 			}
 		}
 		delete(p.lines, key)
@@ -464,7 +490,7 @@ func (p *Panel) Restore(data []byte) error {
 			n.Left = t.Left
 			l.Trends[name] = n
 		}
-		lines[l.Pipeline+"\x00"+l.Version] = l
+		lines[lineKey(l.Pipeline, l.Version, l.Apart)] = l
 	}
 	p.rounds, p.lines, p.told = s.Rounds, lines, s.Told
 	if p.rounds == nil {

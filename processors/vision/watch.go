@@ -12,7 +12,8 @@ import (
 
 // watch holds what a model is shown and what it says against the reference that came with it: what the frames were like that it was made from, camera by camera (Reference). Where there is none the first frames that the model
 // scores in this partition are it. Neighbouring frames are nearly the same, so one is taken of each camera in a while of event time (drift's every). A camera is compared with itself: it is a kind of the profile's,
-// and a group of its own where the configuration names none. One that the reference does not know is a stranger (drift/kinds.go): a group of its own that is held against all that the model knows.
+// and a group of its own where the configuration names none. One that the reference does not know is a stranger (drift/kinds.go): a group of its own that is held against all that the model knows, and a guest, held against
+// its own first frames, too.
 //
 // What it finds is part of the block, and its whole state of each snapshot: nothing is looked at again.
 type watch struct {
@@ -31,10 +32,13 @@ type watch struct {
 	reference *drift.Pictures
 	file      []byte
 	full      bool // it was told that there are more cameras than are watched
-	saved     *savedWatch
-	values    []float64
-	sight     sight
-	sketches  []event.Sketch
+	// guests watch the strangers each by itself, too; apart names the camera of a guest's own watch.
+	guests   map[string]*watch
+	apart    string
+	saved    *savedWatch
+	values   []float64
+	sight    sight
+	sketches []event.Sketch
 }
 
 const (
@@ -75,6 +79,9 @@ func (w *watch) see(c *chunk, f *looked, s *event.Sight) {
 	}
 	x := &w.sight
 	x.of(c, f, s)
+	if w.monitor != nil && number == len(w.names) {
+		w.visit(c.model, f, s, x)
+	}
 	w.values = append(w.values[:0], float64(number))
 	w.values = x.append(w.values, c.model, w.reference)
 	if w.swarms != nil {
@@ -125,7 +132,7 @@ func (w *watch) add(camera string, at int64, pos event.Position) {
 	}
 	r := &w.rows
 	r.Values, r.Asset, r.At = append(r.Values, w.values...), append(r.Asset, int32(w.values[0])), append(r.At, at)
-	if len(r.At) < w.cfg.Learn {
+	if len(r.At) < w.learns() {
 		return
 	}
 	before := w.names
@@ -145,7 +152,7 @@ func (w *watch) add(camera string, at int64, pos event.Position) {
 		}
 	}
 	w.observe()
-	w.line.log.Info("drift reference learned from the first frames that the model scored here", "model", w.model.Version, "frames", w.cfg.Learn, "cameras", w.names)
+	w.line.log.Info("drift reference learned from the first frames that the model scored here", "model", w.model.Version, "frames", w.learns(), "cameras", w.names)
 }
 
 // learn makes a reference's file of rows whose cameras are named.
@@ -222,6 +229,7 @@ func (w *watch) turn(m *model.Model) {
 		return
 	}
 	if w.model != nil {
+		w.leave()
 		w.keep(w.cut())
 	}
 	saved := w.saved
@@ -238,11 +246,12 @@ func (w *watch) turn(m *model.Model) {
 
 // begin begins with the model's own reference, or to learn one.
 func (w *watch) begin() {
+	w.guests = nil
 	w.cameras, w.names, w.strangers, w.reference, w.file, w.monitor, w.swarms, w.rows = map[string]int{}, nil, nil, nil, nil, nil, nil, drift.Rows{}
 	if w.model == nil {
 		return
 	}
-	if p := w.line.reference(w.model); p != nil {
+	if p := w.line.reference(w.model); p != nil && w.apart == "" {
 		w.take(p)
 		w.observe()
 		return
@@ -254,7 +263,7 @@ func (w *watch) begin() {
 // keep holds sketches until they are asked for.
 func (w *watch) keep(all []event.Sketch) {
 	for i := range all {
-		all[i].Version = w.model.Version
+		all[i].Version, all[i].Apart = w.model.Version, w.apart
 	}
 	w.sketches = append(w.sketches, all...)
 }
@@ -262,11 +271,13 @@ func (w *watch) keep(all []event.Sketch) {
 // Sketches appends the sketches that were completed since it was asked last; they say nothing of the pipeline.
 func (p *Partition) Sketches(dst []event.Sketch) []event.Sketch {
 	for _, w := range []*watch{p.watch, p.trial} {
-		if w != nil {
-			dst = append(dst, w.sketches...)
-			clear(w.sketches)
-			w.sketches = w.sketches[:0]
+		if w == nil {
+			continue
 		}
+		w.gather()
+		dst = append(dst, w.sketches...)
+		clear(w.sketches)
+		w.sketches = w.sketches[:0]
 	}
 	return dst
 }

@@ -215,16 +215,33 @@ func (g *guard) watch(t *testing.T, frames []event.Frame, stops ...int) (sketche
 	return sketches
 }
 
-// alarms is what the panel makes of sketches.
-func alarms(sketches []event.Sketch) (all []event.Alarm, rounds int) {
-	cfg := watched(60)
-	panel := drift.NewPanel(func(string) (drift.Config, bool) { return cfg, true })
+// alarms is what the panel makes of sketches, with a restart every few of them.
+func alarms(t *testing.T, sketches []event.Sketch) (all []event.Alarm, rounds int) {
+	t.Helper()
+	settings := func(string) (drift.Config, bool) { return watched(60), true }
+	panel, seen := drift.NewPanel(settings), map[int64]bool{}
 	for i := range sketches {
 		s := sketches[i]
 		s.Pipeline = "gate"
 		r, a := panel.Add(&s)
+		for _, r := range r {
+			if seen[r.Number] {
+				t.Errorf("two rounds have the number %d", r.Number)
+			}
+			seen[r.Number] = true
+		}
 		rounds += len(r)
 		all = append(all, a...)
+		if i%7 == 0 {
+			state, err := panel.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			panel = drift.NewPanel(settings)
+			if err := panel.Restore(state); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return all, rounds
 }
@@ -234,7 +251,7 @@ func TestWatchFrames(t *testing.T) {
 	const seconds, halved = 900, 600
 	calm, dim := record(t, 1, seconds, seconds), record(t, 1, seconds, halved)
 	sketches := newGuard(t, guardian("m")).watch(t, calm)
-	found, rounds := alarms(sketches)
+	found, rounds := alarms(t, sketches)
 	if len(found) > 0 {
 		t.Errorf("nothing has changed: %+v", found)
 	}
@@ -245,7 +262,7 @@ func TestWatchFrames(t *testing.T) {
 	if groups := []string{sketches[0].Group, sketches[1].Group}; !slices.Equal(groups, []string{"hall-1", "hall-2"}) || sketches[0].Windows != 30 || sketches[0].Version != "m" || sketches[0].Reference != event.ReferenceLine {
 		t.Errorf("groups %q, first %+v", groups, sketches[0])
 	}
-	found, _ = alarms(newGuard(t, guardian("m")).watch(t, dim))
+	found, _ = alarms(t, newGuard(t, guardian("m")).watch(t, dim))
 	i := slices.IndexFunc(found, func(a event.Alarm) bool { return a.Kind == event.AlarmInput })
 	if i < 0 {
 		t.Fatalf("half the exposure raised %+v", found)

@@ -162,9 +162,6 @@ func (r *Reference) File() ([]byte, error) {
 	if r.model.Task == model.Detection || r.model.Picture.Normal != "" {
 		rows.Risk = slices.Index(names, inputRisk)
 	}
-	if r.model.Task == model.Detection {
-		rows.Threshold = float64(r.model.Picture.Threshold)
-	}
 	risk := slices.Index(names, inputRisk)
 	for i := range r.rows {
 		s := &r.rows[i]

@@ -111,15 +111,20 @@ func TestReferenceKeepsQuiet(t *testing.T) {
 	frames := halls(t, 2, 5, 500, nil)
 	g := seers(t, m)
 	sketches := g.watch(t, frames)
-	found, rounds := alarms(sketches)
+	found, rounds := alarms(t, sketches)
 	if len(found) > 0 {
 		t.Errorf("nothing has changed: %+v", found)
 	}
-	if rounds < 10 || sketches[0].Reference != event.ReferenceModel || strings.Contains(g.said.String(), "learned from the first frames") {
+	if rounds < 10 || sketches[0].Reference != event.ReferenceModel || strings.Count(g.said.String(), "learned from the first frames") != 1 {
 		t.Errorf("%d rounds, reference %s; %s", rounds, sketches[0].Reference, g.said.String())
 	}
-	strangers := 0
+	strangers, guest := 0, 0
 	for _, s := range sketches {
+		if s.Apart != "" {
+			if guest++; s.Apart != "hall-5" || s.Group != "hall-5" || s.Stranger || s.Reference != event.ReferenceLine || s.Windows != 200 {
+				t.Fatalf("what is apart: %+v", s)
+			}
+		}
 		if s.Stranger {
 			strangers++
 			if s.Group != "hall-5" {
@@ -127,8 +132,9 @@ func TestReferenceKeepsQuiet(t *testing.T) {
 			}
 		}
 	}
-	if strangers < 10 {
-		t.Errorf("%d sketches of the camera that the model does not know", strangers)
+	// 500 frames: 200 to learn.
+	if strangers < 10 || guest != 1 {
+		t.Errorf("%d sketches of the camera that the model does not know, %d of it alone", strangers, guest)
 	}
 	again := seers(t, m).watch(t, frames, 0, 1, 7, 50, 51, 52, 200, 333)
 	if got, want := fmt.Sprintf("%+v", again), fmt.Sprintf("%+v", sketches); len(again) != len(sketches) || strip(got) != strip(want) {
@@ -154,7 +160,7 @@ func TestReferenceFindsExposure(t *testing.T) {
 		}
 		return 1, false
 	}))
-	found, _ := alarms(sketches)
+	found, _ := alarms(t, sketches)
 	i := slices.IndexFunc(found, func(a event.Alarm) bool { return a.Kind == event.AlarmInput })
 	if i < 0 {
 		t.Fatalf("half the exposure raised %+v", found)
@@ -176,6 +182,37 @@ func TestReferenceFindsExposure(t *testing.T) {
 	}
 	if !embedded {
 		t.Errorf("the embedding is as it was: %+v", found[i].Causes)
+	}
+}
+
+// A model of one camera knows nothing of how cameras differ: another one is not called changed for what it is, and is when it changes, by its own first frames; and when it has gone its alarm is over.
+func TestGuestIsWatched(t *testing.T) {
+	m := referred(t, halls(t, 1, 1, 500, nil), 0.1)
+	frames := halls(t, 2, 2, 1100, func(camera, second int) (float64, bool) {
+		if camera == 1 && second >= 600 {
+			return 0.5, false
+		}
+		return 1, false
+	})
+	for _, stops := range [][]int{nil, {3, 60, 100, 250, 251}} {
+		g := newGuardOf(t, m, watched(100))
+		g.line.deps.Judge.Scorer = seer{}
+		found, _ := alarms(t, g.watch(t, frames, stops...))
+		i := slices.IndexFunc(found, func(a event.Alarm) bool { return a.Kind == event.AlarmInput })
+		if i < 0 {
+			t.Fatalf("half the exposure raised %+v", found)
+		}
+		a := found[i]
+		if c := a.Causes[0]; c.Feature != "brightness" || c.Group != "hall-2" || c.Now > 0.65*c.Before || a.Since < 1e15+450*1e9 || !strings.HasSuffix(a.ID[:strings.LastIndex(a.ID, "/")], "m/hall-2") {
+			t.Errorf("%+v", a)
+		}
+		for _, a := range found {
+			for _, c := range a.Causes {
+				if c.Group != "hall-2" {
+					t.Errorf("%s is blamed: %s", c.Group, a.Detail)
+				}
+			}
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ type savedWatch struct {
 	Reference []byte   `json:"reference,omitempty"`
 	Monitor   []byte   `json:"monitor,omitempty"`
 	Swarms    []byte   `json:"swarms,omitempty"`
+	// Guests are the strangers', by name.
+	Guests map[string]*savedWatch `json:"guests,omitempty"`
 	// Trial is the canary's.
 	Trial *savedWatch `json:"trial,omitempty"`
 }
@@ -33,6 +35,12 @@ func (w *watch) save() *savedWatch {
 	}
 	if w.swarms != nil {
 		s.Swarms = w.swarms.AppendState(nil)
+	}
+	for name, g := range w.guests {
+		if s.Guests == nil {
+			s.Guests = map[string]*savedWatch{}
+		}
+		s.Guests[name] = g.save()
 	}
 	d := len(w.rows.Names)
 	for i, at := range w.rows.At {
@@ -57,6 +65,10 @@ func (w *watch) resume(s *savedWatch) error {
 	if w.reference != nil {
 		for _, name := range s.Strangers {
 			w.estrange(name)
+			if g := s.Guests[name]; g != nil {
+				w.guest(name).saved = g
+				w.guests[name].turn(w.model)
+			}
 		}
 		w.observe()
 		err := w.monitor.Restore(s.Monitor)
