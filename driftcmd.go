@@ -9,6 +9,7 @@ import (
 
 	"andon/console"
 	"andon/event"
+	"andon/model"
 )
 
 type driftCommand struct {
@@ -38,14 +39,19 @@ func (c *driftCommand) Run(t *talk) error {
 		return err
 	}
 	if d.Version == "" {
-		fmt.Fprintln(t.err, "nothing was watched yet: a round takes drift.windows scored windows of a partition")
+		fmt.Fprintln(t.err, "nothing was watched yet: a round takes drift.windows scored windows, or frames, of a partition")
 		return nil
 	}
-	fmt.Fprintf(t.out, "%s, model %s: %d windows in %d rounds", d.Pipeline, d.Version, d.Windows, d.Rounds)
+	fmt.Fprintf(t.out, "%s, model %s: %d %s in %d rounds", d.Pipeline, d.Version, d.Windows, d.Unit, d.Rounds)
 	if d.Reference == event.ReferenceLine {
 		fmt.Fprint(t.out, ", held against the first that it scored here")
 	}
 	fmt.Fprintln(t.out)
+	for _, v := range d.Versions {
+		if v.Alias == string(model.Canary) && v.Version != d.Version {
+			fmt.Fprintf(t.out, "canary %s: %d rounds of its own\n", v.Version, v.Rounds)
+		}
+	}
 	standing := 0
 	for _, a := range d.Alarms {
 		if a.Over {
@@ -75,7 +81,7 @@ func (c *driftCommand) Run(t *talk) error {
 				fmt.Fprintf(t.out, ", and %s at training", short(p.Before))
 			}
 			if p.Settled > 0 {
-				fmt.Fprintf(t.out, "; %s came true, of %d windows", short(p.Realised), p.Settled)
+				fmt.Fprintf(t.out, "; %s came true, of %d %s", short(p.Realised), p.Settled, d.Unit)
 			}
 			fmt.Fprintln(t.out)
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"andon/model"
 )
 
 // Drift is what is known of one pipeline: whether what its model sees, says and is expected to lose is as it was.
@@ -19,11 +21,15 @@ type Drift struct {
 	Version   string         `json:"version"`
 	// Reference is model, or line where the model has none of its own.
 	Reference string `json:"reference"`
+	// Unit is what a window is called: windows, or frames of a pipeline of cameras.
+	Unit string `json:"unit"`
+	// Versions are the pipeline's models that were watched, the one with the newest round first, and its canary, which may not have a round yet.
+	Versions []DriftVersion `json:"versions"`
 	// Windows of Rounds were looked at, in which Alarms began.
 	Windows int64 `json:"windows"`
 	Rounds  int64 `json:"rounds"`
 	Began   int   `json:"began"`
-	// Features are those of the newest round, the furthest off first, each with its rounds before.
+	// Features are each those of its newest round, the furthest off first, with its rounds before.
 	Features  []DriftFeature  `json:"features"`
 	Estimates []DriftEstimate `json:"estimates"`
 	Alarms    []DriftAlarm    `json:"alarms"`
@@ -38,6 +44,15 @@ type DriftSummary struct {
 	// Drifted features of the newest round, and alarms that stand.
 	Drifted  int64 `json:"drifted"`
 	Standing int64 `json:"standing"`
+}
+
+// DriftVersion is a model that was watched.
+type DriftVersion struct {
+	Version string    `json:"version"`
+	Rounds  int64     `json:"rounds"`
+	End     time.Time `json:"end"`
+	// Alias is champion or canary, empty for another.
+	Alias string `json:"alias"`
 }
 
 // DriftFeature is one feature of one asset group.
@@ -138,16 +153,41 @@ func (c *Console) getDrift(w http.ResponseWriter, r *http.Request) {
 		}
 		rounds = n
 	}
-	d, err := c.pages.drift(r.Context(), r.FormValue("pipeline"), r.FormValue("version"), rounds)
+	d, err := c.pages.drift(r.Context(), r.FormValue("pipeline"), r.FormValue("version"), rounds, c.aliases)
 	if err != nil {
 		failStore(w, err)
 		return
 	}
+	if d.Unit = "windows"; c.eyes != nil {
+		if _, ok := c.eyes[d.Pipeline]; ok {
+			d.Unit = "frames"
+		}
+	}
 	answer(w, d)
 }
 
-// drift reads what the panel has said of a pipeline, the one with the newest round where none is named.
-func (h *history) drift(ctx context.Context, pipeline, version string, rounds int) (*Drift, error) {
+// aliases returns which versions are a pipeline's champion and canary, empty where there is none.
+func (c *Console) aliases(pipeline string) (champion, canary string) {
+	if c.deps.Models == nil || pipeline == "" {
+		return "", ""
+	}
+	all, err := c.deps.Models.Models(pipeline)
+	if err != nil {
+		return "", "" // then the newest is shown
+	}
+	for i := range all {
+		if slices.Contains(all[i].Aliases, model.Champion) {
+			champion = all[i].Version
+		}
+		if slices.Contains(all[i].Aliases, model.Canary) {
+			canary = all[i].Version
+		}
+	}
+	return champion, canary
+}
+
+// drift reads what the panel has said of a pipeline, the one with the newest round where none is named, and of a version, where none is named the champion if it was watched, else the newest.
+func (h *history) drift(ctx context.Context, pipeline, version string, rounds int, aliases func(pipeline string) (champion, canary string)) (*Drift, error) {
 	ask := func(what, sql string, params map[string]string, row func(v []any)) error {
 		t, err := h.query(ctx, sql, params, mostFindings)
 		if err != nil {
@@ -158,7 +198,7 @@ func (h *history) drift(ctx context.Context, pipeline, version string, rounds in
 		}
 		return nil
 	}
-	d := &Drift{Pipelines: []DriftSummary{}, Features: []DriftFeature{}, Estimates: []DriftEstimate{}, Alarms: []DriftAlarm{}, Pipeline: pipeline, Version: version}
+	d := &Drift{Pipelines: []DriftSummary{}, Versions: []DriftVersion{}, Features: []DriftFeature{}, Estimates: []DriftEstimate{}, Alarms: []DriftAlarm{}, Pipeline: pipeline, Version: version}
 	if err := ask("pipelines", driftPipelines, nil, func(v []any) {
 		d.Pipelines = append(d.Pipelines, DriftSummary{Pipeline: asText(v[0]), Version: asText(v[1]), Rounds: asInt(v[2]), End: time.UnixMilli(asInt(v[3])).UTC(), Drifted: asInt(v[4]), Standing: asInt(v[5])})
 	}); err != nil {
@@ -168,9 +208,27 @@ func (h *history) drift(ctx context.Context, pipeline, version string, rounds in
 		if d.Pipeline == "" {
 			d.Pipeline = p.Pipeline
 		}
-		if d.Version == "" && p.Pipeline == d.Pipeline {
-			d.Version = p.Version
+	}
+	champion, canary := aliases(d.Pipeline)
+	if err := ask("versions", driftVersions, map[string]string{"pipeline": d.Pipeline}, func(v []any) {
+		o := DriftVersion{Version: asText(v[0]), Rounds: asInt(v[1]), End: time.UnixMilli(asInt(v[2])).UTC()}
+		switch o.Version {
+		case champion:
+			o.Alias = string(model.Champion)
+		case canary:
+			o.Alias, canary = string(model.Canary), ""
 		}
+		d.Versions = append(d.Versions, o)
+	}); err != nil {
+		return nil, err
+	}
+	for _, o := range d.Versions {
+		if version == "" && (d.Version == "" || o.Alias == string(model.Champion)) {
+			d.Version = o.Version
+		}
+	}
+	if canary != "" {
+		d.Versions = append(d.Versions, DriftVersion{Version: canary, Alias: string(model.Canary)})
 	}
 	params := map[string]string{"pipeline": d.Pipeline, "version": d.Version, "rounds": strconv.Itoa(rounds)}
 	place := map[string]int{}

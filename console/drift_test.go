@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/event"
+	"andon/model"
 )
 
 // panelStore answers the questions of drift, by what they ask.
@@ -30,6 +31,11 @@ func (s *panelStore) QueryParams(_ context.Context, sql string, params map[strin
 	switch sql {
 	case driftPipelines:
 		return &event.Table{Rows: [][]any{{"pumps", "v2", int64(7), int64(7000), uint64(1), uint64(1)}, {"ovens", "v9", int64(1), int64(5000), uint64(0), uint64(0)}}}, nil
+	case driftVersions:
+		if params["pipeline"] == "ovens" {
+			return &event.Table{Rows: [][]any{{"v9", int64(1), int64(5000)}}}, nil
+		}
+		return &event.Table{Rows: [][]any{{"v3", int64(2), int64(7500)}, {"v2", int64(7), int64(7000)}, {"v1", int64(9), int64(3000)}}}, nil
 	case driftFindings:
 		return &event.Table{Rows: [][]any{finding(6, 6000, "flow", .4, false), finding(6, 6000, "heat", .3, false), finding(7, 7000, "flow", .1, false), finding(7, 7000, "heat", .6, true)}}, nil
 	case driftHistograms:
@@ -46,9 +52,26 @@ func (s *panelStore) QueryParams(_ context.Context, sql string, params map[strin
 	return &event.Table{}, nil
 }
 
+// registry is Models by another name, so that aliased can have a method of it.
+type registry interface{ Models }
+
+// aliased is a registry of versions.
+type aliased struct {
+	registry
+	of map[string][]model.Alias
+}
+
+func (a aliased) Models(string) (all []model.Info, err error) {
+	for version, names := range a.of {
+		all = append(all, model.Info{Version: version, Aliases: names})
+	}
+	return all, nil
+}
+
 func TestDriftAnswer(t *testing.T) {
 	s := &panelStore{}
-	c := &Console{pages: newHistory(s, 1, 1e10, newMetrics(prometheus.NewRegistry()))}
+	c := &Console{pages: newHistory(s, 1, 1e10, newMetrics(prometheus.NewRegistry())), eyes: map[string]Eye{"ovens": {}}}
+	c.deps.Models = aliased{of: map[string][]model.Alias{"v2": {model.Champion}, "v3": {model.Canary}, "v1": nil}}
 	get := func(query string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		c.getDrift(w, httptest.NewRequest("GET", "/api/v1/drift?"+query, nil))
@@ -70,6 +93,17 @@ func TestDriftAnswer(t *testing.T) {
 	}
 	if a := d.Alarms[0]; a.Over || len(a.Causes) != 1 || len(a.Causes[0].Assets) != 2 || !strings.Contains(w.Body.String(), `"loss":null`) {
 		t.Errorf("alarm %+v", a)
+	}
+	// The canary has the newest round, and the champion is shown.
+	if v := d.Versions; d.Unit != "windows" || len(v) != 3 || v[0].Alias != "canary" || v[1].Alias != "champion" || v[1].Rounds != 7 || v[2].Alias != "" {
+		t.Errorf("unit %s, versions %+v", d.Unit, d.Versions)
+	}
+	if last := s.asked[len(s.asked)-1]; last["version"] != "v2" {
+		t.Errorf("asked with %v", last)
+	}
+	// A canary without a round is told of.
+	if w := get("pipeline=ovens"); !strings.Contains(w.Body.String(), `"unit":"frames"`) || !strings.Contains(w.Body.String(), `{"version":"v3","rounds":0,"end":"0001-01-01T00:00:00Z","alias":"canary"}`) {
+		t.Errorf("%s", w.Body)
 	}
 	get("pipeline=ovens&rounds=5")
 	if last := s.asked[len(s.asked)-1]; last["pipeline"] != "ovens" || last["version"] != "v9" || last["rounds"] != "5" {

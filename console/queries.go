@@ -167,7 +167,17 @@ SELECT toString(f.pipeline), toString(f.version), f.number, f.ms, f.drifted, ifN
 FROM
 (
     SELECT pipeline, argMax(version, stored) AS version, argMax(number, stored) AS number, argMax(ms, stored) AS ms, argMax(drifted, stored) AS drifted
-    FROM (SELECT pipeline, version, round AS number, toUnixTimestamp64Milli(max(end)) AS ms, countIf(drifted) AS drifted, max(_stored) AS stored FROM drift_findings GROUP BY pipeline, version, round)
+    FROM
+    (
+        SELECT pipeline, version, max(newest) AS number, max(until) AS ms, max(last) AS stored, arrayCount(x -> x.2 AND x.1 + 60 > number, groupArray((newest, changed))) AS drifted
+        FROM
+        (
+            SELECT pipeline, version, group, feature, max(round) AS newest, toUnixTimestamp64Milli(max(end)) AS until, argMax(drifted, round) AS changed, max(_stored) AS last
+            FROM drift_findings
+            GROUP BY pipeline, version, group, feature
+        )
+        GROUP BY pipeline, version
+    )
     GROUP BY pipeline
 ) AS f
 LEFT JOIN (SELECT pipeline, countIf(NOT ended) AS standing FROM alarms_now GROUP BY pipeline) AS a USING (pipeline)
@@ -182,11 +192,22 @@ WHERE pipeline = {pipeline:String} AND version = {version:String}
   AND round > (SELECT max(round) FROM drift_findings WHERE pipeline = {pipeline:String} AND version = {version:String}) - {rounds:Int64}
 ORDER BY round, drifted DESC, ks DESC, group, feature`
 
-// driftHistograms gives the histograms of one round.
+// driftVersions gives the models of a pipeline that were watched, the one with the newest round first.
+const driftVersions = `
+SELECT toString(version), uniqExact(round), toUnixTimestamp64Milli(max(end))
+FROM drift_findings
+WHERE pipeline = {pipeline:String}
+GROUP BY version
+ORDER BY max(_stored) DESC
+LIMIT 12`
+
+// driftHistograms gives the histograms of each feature's newest round: a camera that is held against itself has rounds of its own.
 const driftHistograms = `
 SELECT toString(feature), toString(group), arrayMap(x -> toFloat64(x), counts), arrayMap(x -> toFloat64(x), expected)
 FROM drift_findings
-WHERE pipeline = {pipeline:String} AND version = {version:String} AND round = {round:Int64}`
+WHERE pipeline = {pipeline:String} AND version = {version:String} AND round > {round:Int64} - {rounds:Int64}
+ORDER BY round DESC
+LIMIT 1 BY feature, group`
 
 // driftEstimates gives what was expected of the newest rounds, oldest first, with what came true of their windows: loss, and of the risk its squared error and how often it was on the right side.
 const driftEstimates = `

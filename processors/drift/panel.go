@@ -442,10 +442,10 @@ func describe(r *event.Round, a *event.Alarm, known bool) string {
 	}
 	text := strings.Join(parts, ", ")
 	if known {
-		text += fmt.Sprintf("; the model is expected to lose %.3g by a window, and %.3g before", a.Loss, a.Before)
+		text += fmt.Sprintf("; the model is expected to lose %.3g by each, and %.3g before", a.Loss, a.Before)
 	}
 	if r.Reference == event.ReferenceLine {
-		text += "; held against the first windows that the model scored here, since it has no reference of its own"
+		text += "; held against the first that the model scored here, of which it brings no reference"
 	}
 	return text + "; since " + time.Unix(0, a.Since).UTC().Format("2006-01-02 15:04") + " of event time"
 }

@@ -5,6 +5,9 @@ export interface Drift {
   pipeline: string;
   version: string;
   reference: string;
+  /** unit is what is counted: windows, or frames of a pipeline of cameras. */
+  unit: 'windows' | 'frames';
+  versions: { version: string; rounds: number; end: string; alias: string }[];
   windows: number;
   rounds: number;
   began: number;
@@ -56,6 +59,16 @@ export interface Alarm {
 /** changed counts the features that count as changed now. */
 export function changed(d: Drift): number {
   return d.features.filter((f) => f.drifted).length;
+}
+
+/** units are the words for what is counted. */
+export function units(d: Drift): { one: string; many: string; asset: string; assets: string } {
+  return d.unit === 'frames' ? { one: 'frame', many: 'frames', asset: 'camera', assets: 'cameras' } : { one: 'window', many: 'windows', asset: 'asset', assets: 'assets' };
+}
+
+/** unwatched is the canary that has no round yet, if there is one. */
+export function unwatched(d: Drift): string | undefined {
+  return d.versions.find((v) => v.alias === 'canary' && v.rounds === 0)?.version;
 }
 
 /** budget is how many alarms there were for each 1,000 windows, null before the first. */

@@ -3,7 +3,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
 import type uPlot from 'uplot';
-import { budget, changed, type Drift, type Estimate, type Feature } from '../lib/drift.ts';
+import { budget, changed, units, unwatched, type Drift, type Estimate, type Feature } from '../lib/drift.ts';
 import { count, value } from '../lib/format.ts';
 import { ask } from '../lib/letters.ts';
 import { link } from '../lib/route.ts';
@@ -17,15 +17,15 @@ const kindNames: Record<string, string> = {
   'realised-loss': 'Realised loss is higher',
 };
 const metricNames: Record<string, string> = { loss: 'Loss', accuracy: 'Accuracy', f1: 'F1', roc_auc: 'ROC AUC', brier: 'Brier score' };
-const measureNames: Record<string, string> = { place: 'ranks moved', spread: 'spread', ks: 'distribution', missing: 'missing values', mean: 'mean', adwin: 'trend' };
+const measureNames: Record<string, string> = { place: 'ranks moved', spread: 'spread', ks: 'distribution', missing: 'missing values', mean: 'mean', adwin: 'trend', mmd: 'embedding (MMD)', kind: 'new camera' };
 
 export function DriftPage() {
-  const { pipeline = '', feature = '', group = '' } = route.value.query;
+  const { pipeline = '', version = '', feature = '', group = '' } = route.value.query;
   const answer = useSignal<{ data?: Drift; error?: string }>({});
   useEffect(() => {
     const over = new AbortController();
     const get = () =>
-      ask<Drift>(`/api/v1/drift?${new URLSearchParams({ pipeline })}`, undefined, over.signal).then(
+      ask<Drift>(`/api/v1/drift?${new URLSearchParams({ pipeline, version })}`, undefined, over.signal).then(
         (data) => {
           if (!over.signal.aborted) answer.value = { data };
         },
@@ -36,7 +36,7 @@ export function DriftPage() {
     void get();
     const t = setInterval(() => void get(), 5000);
     return () => (over.abort(), clearInterval(t));
-  }, [pipeline]);
+  }, [pipeline, version]);
   const { data: d, error } = answer.value;
   const chosen = d && (d.features.find((f) => f.feature === feature && f.group === (group || 'fleet')) ?? d.features[0]);
   return (
@@ -44,7 +44,7 @@ export function DriftPage() {
       <header class="page-head">
         <div>
           <h1>Drift</h1>
-          <p class="sub">Whether what a model sees, says and is expected to lose is as it was when it was made: like with like, by age, with each asset counted once.</p>
+          <p class="sub">Whether what a model sees, says and is expected to lose is as it was when it was made: like with like, by age or by camera, with each {d ? units(d).asset : 'asset'} counted once.</p>
         </div>
       </header>
       {error && (
@@ -52,7 +52,7 @@ export function DriftPage() {
           {error}
         </p>
       )}
-      {d && d.pipelines.length === 0 && <p class="empty">Nothing was watched yet. A round is 500 scored windows of each partition, once a pipeline has a model.</p>}
+      {d && d.pipelines.length === 0 && <p class="empty">Nothing was watched yet. A round is 500 scored windows, or frames, of each partition, once a pipeline has a model.</p>}
       {d && d.pipelines.length > 0 && (
         <>
           <nav class="drift-tabs" aria-label="Pipelines">
@@ -63,6 +63,7 @@ export function DriftPage() {
               </a>
             ))}
           </nav>
+          <Versions d={d} />
           <Facts d={d} />
           <Alarms d={d} />
           {chosen && (
@@ -73,13 +74,43 @@ export function DriftPage() {
               </h2>
               <div class="drift-pair">
                 <Distance key={`${d.version}/${chosen.group}/${chosen.feature}`} f={chosen} />
-                <Histogram f={chosen} />
+                <Histogram f={chosen} many={units(d).many} />
               </div>
             </section>
           )}
           <Estimates d={d} />
           <Features d={d} chosen={chosen} />
         </>
+      )}
+    </div>
+  );
+}
+
+/** Versions chooses among the models that were watched, and says what is not watched yet. */
+function Versions({ d }: { d: Drift }) {
+  const waiting = unwatched(d);
+  if (d.versions.length < 2 && !waiting) return null;
+  return (
+    <div class="drift-head">
+      {waiting && (
+        <p class="muted small" data-waiting={waiting}>
+          Canary <code>{waiting}</code> scores some of the {units(d).assets}: what it sees and says is held against its own reference, and told once it has a round of {units(d).many}.
+        </p>
+      )}
+      {d.versions.some((v) => v.rounds > 0 && v.version !== d.version) && (
+        <label class="small">
+          <span class="muted">Model</span>{' '}
+          <select value={d.version} onChange={(ev) => location.assign(link('drift', [], { pipeline: d.pipeline, version: ev.currentTarget.value }))}>
+            {d.versions
+              .filter((v) => v.rounds > 0)
+              .map((v) => (
+                <option key={v.version} value={v.version}>
+                  {v.version}
+                  {v.alias && `, ${v.alias}`}: {count(v.rounds)} rounds
+                </option>
+              ))}
+          </select>
+        </label>
       )}
     </div>
   );
@@ -98,12 +129,12 @@ function Facts({ d }: { d: Drift }) {
       </div>
       <div>
         <dt>Reference</dt>
-        <dd>{d.reference === 'line' ? 'first windows here' : 'from training'}</dd>
+        <dd>{d.reference === 'line' ? `first ${units(d).many} here` : 'from training'}</dd>
       </div>
       <div>
         <dt>Looked at</dt>
         <dd>
-          {count(d.windows)} windows, {count(d.rounds)} rounds
+          {count(d.windows)} {units(d).many}, {count(d.rounds)} rounds
         </dd>
       </div>
       <div>
@@ -116,8 +147,8 @@ function Facts({ d }: { d: Drift }) {
         <dt>Expected loss</dt>
         <dd>{loss ? `${value(loss.value)}, ${value(loss.before)} at training` : '–'}</dd>
       </div>
-      <div title="Alarms of this model for each 1,000 windows, if all of them were false; the budget is 0.05.">
-        <dt>Alarms / 1,000 windows</dt>
+      <div title={`Alarms of this model for each 1,000 ${units(d).many}, if all of them were false; the budget is 0.05.`}>
+        <dt>Alarms / 1,000 {units(d).many}</dt>
         <dd>
           {rate === null ? '–' : rate.toFixed(3)} <span class="muted small">of 0.05</span>
         </dd>
@@ -203,8 +234,8 @@ function Distance({ f }: { f: Feature }) {
   );
 }
 
-/** Histogram shows the windows of the newest round beside what the reference leads to expect, in bins that held as many values each. */
-function Histogram({ f }: { f: Feature }) {
+/** Histogram shows what there was in the newest round beside what the reference leads to expect, in bins that held as many values each. */
+function Histogram({ f, many }: { f: Feature; many: string }) {
   const most = Math.max(1, ...f.counts, ...f.expected);
   const width = 100 / Math.max(f.counts.length, 1);
   return (
@@ -212,7 +243,7 @@ function Histogram({ f }: { f: Feature }) {
       <figcaption class="muted small">
         <span class="key now" aria-hidden="true" /> now ({value(f.now)}) <span class="key was" aria-hidden="true" /> reference ({value(f.before)}), low to high
       </figcaption>
-      <svg class="drift-bars" viewBox="0 0 100 60" preserveAspectRatio="none" role="img" aria-label={`Windows of ${f.feature} by bin: ${f.counts.join(', ')}`}>
+      <svg class="drift-bars" viewBox="0 0 100 60" preserveAspectRatio="none" role="img" aria-label={`${many} of ${f.feature} by bin: ${f.counts.join(', ')}`}>
         {f.counts.map((n, i) => (
           <rect key={i} class="now" x={i * width + width * 0.12} width={width * 0.76} y={60 - (58 * n) / most} height={(58 * n) / most} />
         ))}
@@ -243,7 +274,7 @@ function Estimates({ d }: { d: Drift }) {
           </select>
         </label>
       </div>
-      <Expected key={`${d.version}/${e.metric}`} e={e} />
+      <Expected key={`${d.version}/${e.metric}`} e={e} many={units(d).many} />
       <div class="scroll-x">
         <table class="table tight">
           <thead>
@@ -253,7 +284,7 @@ function Estimates({ d }: { d: Drift }) {
               <th class="num">±</th>
               <th class="num">At training</th>
               <th class="num">Realised</th>
-              <th class="num">Settled windows</th>
+              <th class="num">Settled {units(d).many}</th>
             </tr>
           </thead>
           <tbody>
@@ -277,7 +308,7 @@ function Estimates({ d }: { d: Drift }) {
   );
 }
 
-function Expected({ e }: { e: Estimate }) {
+function Expected({ e, many }: { e: Estimate; many: string }) {
   const draw = useRef<Draw | null>(null);
   const show = () => {
     const x = e.points.map((p) => p.ms);
@@ -291,7 +322,7 @@ function Expected({ e }: { e: Estimate }) {
   return (
     <>
       <p class="muted small drift-legend">
-        <span class="key now" aria-hidden="true" /> expected <span class="key was" aria-hidden="true" /> at training, for such windows <span class="key true" aria-hidden="true" /> realised, where labels tell
+        <span class="key now" aria-hidden="true" /> expected <span class="key was" aria-hidden="true" /> at training, for such {many} <span class="key true" aria-hidden="true" /> realised, where labels tell
       </p>
       <Chart
         label={`${metricNames[e.metric] ?? e.metric}: expected, at training and realised`}
@@ -325,7 +356,9 @@ function Features({ d, chosen }: { d: Drift; chosen: Feature | undefined }) {
               <th class="num">PSI</th>
               <th class="num">Chance</th>
               <th>Found by</th>
-              <th class="num" title="As how many independent windows they count">Windows (effective)</th>
+              <th class="num" title={`As how many independent ${units(d).many} they count`}>
+                {units(d).many === 'frames' ? 'Frames' : 'Windows'} (effective)
+              </th>
               <th>Furthest off</th>
             </tr>
           </thead>
