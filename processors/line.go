@@ -186,7 +186,7 @@ func (l *Line) Open(ctx context.Context, a Assignment) (*Pipeline, int64, error)
 	p.at, p.reform = n.Fold, n.Intent
 	n.Intent = nil
 	p.note = *n
-	p.watch = l.watch()
+	p.watch, p.trial = l.watch(), l.trial()
 	p.watch.begin(n)
 	if p.state, _, err = l.state(&p.block.Features); err != nil {
 		return nil, 0, fmt.Errorf("open %s: %w", p.name(), err)

@@ -43,6 +43,7 @@ type Pipeline struct {
 	// keepSoon asks for a snapshot at the next flush. watch is nil for a line that is not watched.
 	keepSoon bool
 	watch    *watch
+	trial    *trial // the canary's
 
 	block  event.Block
 	due    time.Time

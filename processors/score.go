@@ -67,6 +67,7 @@ func (p *Pipeline) choose() {
 	case canary != nil:
 		p.log.Error("the canary makes other windows than this pipeline, so the champion scores all assets", "model", canary.Version)
 	}
+	p.trial.turn(p, p.canary.watched())
 	p.cast()
 }
 
@@ -146,6 +147,12 @@ func (p *Pipeline) judged(ctx context.Context, l *lane, b *event.Batch) error {
 		size, width := l.model.Recipe.Length*l.model.Recipe.Width(), l.model.Recipe.Width()
 		for i, row := range l.rows {
 			p.watch.see(p, &p.block.Scores[row], l.windows[(i+1)*size-width:(i+1)*size])
+		}
+	}
+	if l == &p.canary && p.trial != nil {
+		size, width := l.model.Recipe.Length*l.model.Recipe.Width(), l.model.Recipe.Width()
+		for i, row := range l.rows {
+			p.trial.see(p, &p.block.Scores[row], l.windows[(i+1)*size-width:(i+1)*size])
 		}
 	}
 	p.version = l.model.Version

@@ -118,7 +118,7 @@ func TestCanaryAndShadow(t *testing.T) {
 	if len(p.block.Scores) != 2 || p.block.Scores[0].Version != "m1" || len(p.shades[0].jobs)+len(p.shades[1].jobs) != 0 || p.block.Scores[1].Version != "m1" {
 		t.Errorf("%+v", p.block.Scores)
 	}
-	want := "partition opened\nmodel in use m1\ncanary in use m2 50\nshadow in use m3\ncanary ended\nshadow in use m1\n" +
+	want := "partition opened\nmodel in use m1\ncanary in use m2 50\nthe canary has no drift reference of its own: its windows are not watched m2\nshadow in use m3\ncanary ended\nshadow in use m1\n" +
 		"the canary makes other windows than this pipeline, so the champion scores all assets odd\nthe shadow makes other windows than this pipeline, so it scores nothing odd\n"
 	if said.String() != want {
 		t.Errorf("said\n%s", said)

@@ -220,10 +220,13 @@ func (w *watch) see(p *Pipeline, s *event.Score, newest []float32) {
 	p.keepSoon = true // it can be got back by nothing else
 }
 
-// sketched puts sketches into the block.
-func (p *Pipeline) sketched(all []event.Sketch) {
+// sketched puts the champion's sketches into the block.
+func (p *Pipeline) sketched(all []event.Sketch) { p.sketchedBy(p.watch.model, all) }
+
+// sketchedBy puts a model's sketches into the block.
+func (p *Pipeline) sketchedBy(m *model.Model, all []event.Sketch) {
 	for i := range all {
-		all[i].Pipeline, all[i].Version = p.block.Pipeline, p.watch.model.Version
+		all[i].Pipeline, all[i].Version = p.block.Pipeline, m.Version
 		all[i].Offset = max(all[i].Offset, p.block.First) // a piece that another model cuts short may have its last window in an earlier block
 		p.line.meters.pieces.Inc()
 	}

@@ -111,7 +111,7 @@ func NewKernel(r KernelRows) (k *Kernel, unlike []float64, err error) {
 	switch {
 	case r.Dim < 1 || r.Dim > mostEmbedding || r.Kinds < 1 || len(r.Embeddings) != n*r.Dim:
 		return nil, nil, fmt.Errorf("learn embeddings: %d numbers of %d rows are not embeddings of %d", len(r.Embeddings), n, r.Dim)
-	case n < 2*leastKind:
+	case n < leastKind:
 		return nil, nil, fmt.Errorf("learn embeddings: %d rows: %w", n, ErrFewRows)
 	}
 	for i, v := range r.Embeddings {

@@ -69,7 +69,7 @@ var missing = math.NaN()
 const (
 	// leastShown pictures make a reference, of which leastJudged were not learned from; with fewer the line learns one.
 	leastShown  = 100
-	leastJudged = 40
+	leastJudged = 30
 )
 
 // NewReference begins the reference of a model for a line that looks at frames and is watched so.
