@@ -157,7 +157,20 @@ func (d *drawn) crops(rows []int) *fit.Crops {
 		e := &d.g.all[i]
 		out.Pixels, out.Labels, out.RowWeights = append(out.Pixels, e.pixels...), append(out.Labels, e.class), append(out.RowWeights, e.weight)
 	}
+	level(out.Labels, out.RowWeights)
 	return out
+}
+
+// level makes the mean weight of each class 1: weights say which frames of a class count more than its others. Without it a new class, all of whose frames are recent and were missed, would drown the others.
+func level(labels []int, weights []float32) {
+	sum, count := map[int]float64{}, map[int]float64{}
+	for i, c := range labels {
+		sum[c] += float64(weights[i])
+		count[c]++
+	}
+	for i, c := range labels {
+		weights[i] = float32(float64(weights[i]) * count[c] / sum[c])
+	}
 }
 
 func (d *drawn) classifier(ctx context.Context, c fit.Config, tell func(fit.Progress)) error {

@@ -471,6 +471,37 @@ func TestPartMissed(t *testing.T) {
 	}
 }
 
+// Weights count within a class: one whose frames all weigh much weighs no more than the others.
+func TestLevel(t *testing.T) {
+	weights := []float32{1, 1, 40, 40, 5, 1}
+	level([]int{0, 0, 1, 1, 2, 2}, weights)
+	for i, want := range []float32{1, 1, 1, 1, 5.0 / 3, 1.0 / 3} {
+		if math.Abs(float64(weights[i]-want)) > 1e-6 {
+			t.Errorf("%v", weights)
+			break
+		}
+	}
+}
+
+// Of a class that is new, and whose blocks would all be learned from by their names, one is kept to judge by, once there are enough.
+func TestPartJudgesWhatIsNew(t *testing.T) {
+	s := DefaultSpec(model.Classification)
+	s.Picture.Labels, s.Holdout = []string{"a", "b"}, 0
+	for blocks, want := range map[int]int{1: 0, missedSpare: 0, missedSpare + 1: 1, 12: 1} {
+		g := &gallery{}
+		for i := range 60 {
+			e := example{camera: "c", captured: noon + int64(i)*1e9}
+			if i < blocks {
+				e.class, e.golden, e.missed = 1, true, true
+			}
+			g.all = append(g.all, e)
+		}
+		if d := g.part(&s); len(d.held) != want || len(d.train)+len(d.val)+want != 60 {
+			t.Errorf("of %d blocks %d are held; %d train, %d validate", blocks, len(d.held), len(d.train), len(d.val))
+		}
+	}
+}
+
 // A crop has what lies in it: boxes cut to it, a class told by a box in it, nothing to see in all.
 func TestCrops(t *testing.T) {
 	d, c := pictureLine(model.Detection, "red", "green").Spec.Picture, pictureLine(model.Classification, "ok", "red").Spec.Picture

@@ -68,11 +68,31 @@ func (g *gallery) part(s *Spec) division {
 		}
 		return false
 	}
+	judged := map[int]bool{} // classes that are judged
 	for _, b := range blocks {
 		if b.held && b.missed && few(b, missedSpare) {
 			b.held = false
 			count(b, 1)
 		}
+		if b.held {
+			for c := range g.classes(b.rows) {
+				judged[c] = true
+			}
+		}
+	}
+	for c := range s.Picture.Labels { // of what was missed, and is judged by none of its own, the first by name is kept
+		var first *block
+		for _, b := range blocks {
+			if b.missed && !judged[c] && g.classes(b.rows)[c] && len(blocks) >= keptFrom && !few(b, missedSpare+1) && (first == nil || b.order < first.order) {
+				first = b
+			}
+		}
+		if first != nil {
+			first.held = true
+			count(first, -1)
+		}
+	}
+	for _, b := range blocks {
 		if !b.held {
 			rest = append(rest, b)
 		}
