@@ -4,6 +4,7 @@
 //	go run ./bench/vision -set tiles           magnetic tiles
 //	go run ./bench/vision -set worker          a detector of helmet and vest, from 71 frames, as a pipeline trains it
 //	go run ./bench/vision -set visitors        a classifier of frames with somebody in them
+//	go run ./bench/vision -run missed          a defect that the model misses and a person marks, with the real program: how long until a challenger is judged
 //	go run ./bench/vision -val                 judge by the validation part, for choosing hyperparameters: the held-out third is not looked at
 //
 // Protocol: a third of every class is held out, whole blocks of ten neighbouring numbers of the steel photos (they can be of the same strip), whole pieces of
@@ -42,11 +43,33 @@ func main() {
 	shards := flag.Int("shards", 2, "parts of a batch that are learned from at the same time")
 	average := flag.Bool("average", true, "the exported file looks at a photo in all ways that it may lie")
 	val := flag.Bool("val", false, "judge by the validation part")
+	do := flag.String("run", "", "missed: what becomes of a missed defect; empty: trainings")
+	m := missed{}
+	flag.StringVar(&m.binary, "andon", filepath.Join("bin", "andon"), "of missed: the program")
+	flag.StringVar(&m.dir, "dir", "", "of missed: where the appliance keeps its data; empty: a folder that is removed")
+	flag.StringVar(&m.class, "class", "scratches", "of missed: the class that comes later")
+	flag.IntVar(&m.marked, "marked", 80, "of missed: how many of its photos a person marks")
+	flag.IntVar(&m.retrain, "retrain", 20, "of missed: epochs of a training")
+	flag.BoolVar(&m.keep, "keep", false, "of missed: go on until interrupted, to look at the page")
 	verbose := flag.Bool("v", false, "tell of every epoch")
 	lib := flag.String("lib", filepath.Join("lib", "libonnxruntime.so"), "ONNX Runtime")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *do != "" {
+		m.data = *data
+		err := fmt.Errorf("-run %s: there is missed", *do)
+		if *do == "missed" {
+			if err = ort.Open(*lib); err == nil {
+				err = m.run(ctx)
+			}
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "vision:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	b := bench{average: *average, side: *side, blocks: *blocks, val: *val, verbose: *verbose, config: fit.Config{Epochs: *epochs, Batch: 32, LearningRate: *rate, Decay: 0.05,
 		Clip: 1, Dropout: 0.2, Average: 0.98, Patience: *patience, Shards: *shards}}
 	if err := b.run(ctx, *data, *set, *lib, *stages, *seeds); err != nil {
