@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"andon/console"
 	"andon/deploy/kafka/brokertest"
 	"andon/event"
 )
@@ -234,6 +236,7 @@ func TestTheLineRuns(t *testing.T) {
 		t.Errorf("%v finished trainings, want 2", n)
 	}
 
+	p.detects(t)
 	p.savedQueries(t)
 	p.evaluates(t)
 	p.rebuilds(t, "compressors")
@@ -325,6 +328,34 @@ func TestTheLineRuns(t *testing.T) {
 	}
 	p = start(t, data)
 	p.once(t)
+}
+
+// detects finds the pipeline with a detector in the status, under the version that its scores have, and a model refused that nobody would ask.
+func (p *program) detects(t *testing.T) {
+	t.Helper()
+	a, err := readAddresses(p.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status struct{ Pipelines []console.Pipeline }
+	if err := call(t.Context(), "GET", "http://"+a.Console+"/api/v1/status", nil, &status); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(status.Pipelines, func(v console.Pipeline) bool { return v.Name == "machine-surprise" })
+	v := status.Pipelines[i]
+	if v.Detector != "surprise" || v.Task != "anomaly" || v.Unit != "limits" || v.Learning != 0 || !strings.HasPrefix(v.Model, "surprise-") {
+		t.Errorf("the status of a pipeline with a detector is %+v", v)
+	}
+	if n := p.number(t, "SELECT uniqExact(version) + 10 * any(version = '"+v.Model+"') FROM andon.scores WHERE pipeline = 'machine-surprise'"); n != 11 {
+		t.Errorf("its scores are not of %s alone: %v", v.Model, n)
+	}
+	file := filepath.Join(t.TempDir(), "m.onnx")
+	if err := os.WriteFile(file, []byte("any"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, talk := ask(t, "model", "push", file, "--pipeline", "machine-surprise", "--data", p.data); code == exitOK || !strings.Contains(talk, "is scored by its detector") {
+		t.Errorf("a model for it: exit code %d: %s", code, talk)
+	}
 }
 
 // savedQueries holds the console's own SQL against the real schema.

@@ -451,12 +451,12 @@ func detecting(c Config, surprised bool) Config {
 	c.Detector = &anomaly.Config{}
 	if surprised {
 		s := surprise.Default()
-		s.Warm, s.Length, s.Past, s.Stride, s.Rest = 8, 2, 12, 2, 5
+		s.Warm, s.Lengths, s.Slow, s.Past, s.Long, s.Rest = 50, []int{1, 2}, 4, 12, []int{50, 60}, 5
 		c.Detector.Surprise = &s
 		return c
 	}
 	b := anomaly.DefaultBaseline()
-	b.Learn, b.Smooth, b.Step, b.Rest, b.Limit, b.Jump = 16, 3, 2, 4, 0.5, 0.5
+	b.Learn, b.Smooth, b.Steps, b.Rest, b.Limit, b.Jump = 16, 3, []int{1, 2}, 4, 0.5, 0.5
 	c.Detector.Baseline = &b
 	return c
 }

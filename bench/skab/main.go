@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"andon/processors/baseline"
+	"andon/processors/anomaly"
 	"andon/processors/drift"
 )
 
@@ -39,12 +39,7 @@ var contenders = []contender{
 	{"always", func(f *file) ([]bool, []bool, error) { return every(f, 1), every(f, 1), nil }},
 	{"every 60 rows, blindly", func(f *file) ([]bool, []bool, error) { return every(f, 60), every(f, 60), nil }},
 	{"`processors/drift` PCA, Q", residual},
-	{"`processors/baseline`", func(f *file) ([]bool, []bool, error) { return watch(f, baseline.Default()) }},
-	{"the same, Jump 2.5", func(f *file) ([]bool, []bool, error) {
-		cfg := baseline.Default()
-		cfg.Jump = 2.5
-		return watch(f, cfg)
-	}},
+	{"pipelines, `baseline`", func(f *file) ([]bool, []bool, error) { return pipelines(f, anomaly.DefaultBaseline()) }},
 }
 
 // every says something at each n-th row.
@@ -54,19 +49,6 @@ func every(f *file, n int) []bool {
 		said[i] = true
 	}
 	return said
-}
-
-func watch(f *file, cfg baseline.Config) (outlier, change []bool, err error) {
-	d, err := baseline.Learn(f.rows[:training], cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	outlier, change = make([]bool, len(f.rows)), make([]bool, len(f.rows))
-	for i := training; i < len(f.rows); i++ {
-		v := d.Update(f.rows[i])
-		outlier[i], change[i] = v.Out, v.Change
-	}
-	return outlier, change, nil
 }
 
 // residual is the reconstruction error of the mean of 30 rows by principal components that explain 85 %, against twice the highest in training; a change is where that begins or ends, as it is for the published ones.

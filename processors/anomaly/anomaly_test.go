@@ -27,9 +27,9 @@ func slots() features.Config {
 // quick learn as fast as they can.
 func quick() map[string]Config {
 	s := surprise.Default()
-	s.Warm, s.Length, s.Past, s.Stride, s.Long, s.Rest = 60, 3, 100, 1, 200, 10
+	s.Warm, s.Lengths, s.Slow, s.Past, s.Long, s.Rest = 60, []int{1, 3}, 10, 150, []int{200, 300}, 10
 	b := DefaultBaseline()
-	b.Learn, b.Smooth, b.Step = 60, 5, 5
+	b.Learn, b.Smooth, b.Steps = 60, 5, []int{3, 5}
 	changes := b
 	changes.Tell = TellChanges
 	return map[string]Config{"surprise": {Surprise: &s}, "departures": {Baseline: &b}, "changes": {Baseline: &changes}}
@@ -265,9 +265,9 @@ func TestConfig(t *testing.T) {
 		"{}":                                    "surprise: name a detector",
 		"{surprise: {}, baseline: {}}":          "one pipeline has one detector",
 		"surprise: {warm: 3, alarm: 0}":         "surprise.alarm: 0 is not above 0",
-		"surprise: {past: 90000}":               "surprise.past: 90000",
+		"surprise: {past: 900000}":              "surprise.past: 900000",
 		"surprise: {horizon: 3}":                "horizon",
-		"baseline: {learn: 119}":                "baseline.learn: 119 is not between 120",
+		"baseline: {learn: 239}":                "baseline.learn: 239 is not between 240",
 		"baseline: {tell: all, limit: -1}":      "baseline.tell: \"all\" is neither departures nor changes",
 		"baseline: {smooth: 0, learn: 1000000}": "baseline.smooth: 0",
 		"isolation: {}":                         "isolation",

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"andon/model"
 	"andon/processors/baseline"
@@ -68,8 +69,8 @@ func (c *Config) Validate() error {
 // Validate reports every fault with its key.
 func (b *Baseline) Validate() error {
 	errs := []error{b.Config.Validate()}
-	if least := b.Least(); errs[0] == nil && (b.Learn < least || b.Learn > mostLearned) {
-		errs = append(errs, fmt.Errorf("learn: %d is not between %d (four times smooth or two steps, whichever is more) and %d", b.Learn, least, mostLearned))
+	if errs[0] == nil && (b.Learn < b.Least() || b.Learn > mostLearned) {
+		errs = append(errs, fmt.Errorf("learn: %d is not between %d (four times smooth or twice the longest of steps, whichever is more) and %d", b.Learn, b.Least(), mostLearned))
 	}
 	if b.Tell != TellDepartures && b.Tell != TellChanges {
 		errs = append(errs, fmt.Errorf("tell: %q is neither %s nor %s", b.Tell, TellDepartures, TellChanges))
@@ -116,15 +117,15 @@ func (c *Config) Rows() int {
 func (c *Config) Look() int {
 	switch {
 	case c.Baseline == nil:
-		return c.Surprise.Length
+		return max(slices.Max(c.Surprise.Lengths), c.Surprise.Slow)
 	case c.Baseline.Tell == TellChanges:
-		return 2 * c.Baseline.Step
+		return 2 * c.Baseline.Longest()
 	}
 	return c.Baseline.Smooth
 }
 
 // way counts what the detectors' code makes of the same settings and rows; one more with each change that gives other scores.
-const way = 1
+const way = 2
 
 // Version names what gives the scores, by all that they depend on but the rows: the detector and its settings, and how rows become slots. There is no file behind it.
 func (c *Config) Version(r *model.Recipe) string {

@@ -97,7 +97,7 @@ func TestState(t *testing.T) {
 	}
 	data, _ := d.AppendState(nil)
 	other := Default()
-	other.Step++
+	other.Steps = []int{10, 29}
 	for want, f := range map[string]func() error{
 		"other settings": func() error { _, err := Restore(data, other); return err },
 		"damaged":        func() error { _, err := Restore(data[:len(data)-9], Default()); return err },
@@ -105,7 +105,7 @@ func TestState(t *testing.T) {
 			_, err := Restore([]byte(strings.Replace(string(data), `"Level":[`, `"Level":[1,`, 1)), Default())
 			return err
 		},
-		"too few": func() error { _, err := Learn(world(119, 0, 0, random), Default()); return err },
+		"too few": func() error { _, err := Learn(world(239, 0, 0, random), Default()); return err },
 		"signal 2": func() error {
 			bad := world(400, 0, 0, random)
 			bad[7][2] = math.NaN()
@@ -131,9 +131,36 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	err := (&Config{Limit: math.NaN(), Quick: -1, Release: 1, Jump: math.Inf(1), Rest: -1}).Validate()
-	for _, key := range []string{"smooth", "limit", "quick", "slow", "release", "raise", "step", "jump", "rest"} {
+	for _, key := range []string{"smooth", "limit", "quick", "slow", "release", "raise", "steps", "jump", "rest"} {
 		if err == nil || !strings.Contains(err.Error(), key+":") {
 			t.Errorf("%v; want %s", err, key)
 		}
+	}
+}
+
+// A change that is small shows in a long step, one that is short in a short step; each alone tells less.
+func TestSteps(t *testing.T) {
+	told := func(shift float64, rows int, steps ...int) (n int) {
+		cfg := Default()
+		cfg.Steps, cfg.Limit = steps, 1000 // no departures
+		random := rand.New(rand.NewPCG(7, 8))
+		d, err := Learn(world(1000, 0, 0, random), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			feed(d, world(150, 1000, 0, random))
+			_, changes, _ := feed(d, world(rows, 1150, shift, random))
+			if len(changes) > 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if small, short := told(0.1, 60, 30), told(0.1, 60, 5); small < 6 || short >= small {
+		t.Errorf("a small change: told %d times by a long step, %d by a short one", small, short)
+	}
+	if long, brief, both := told(0.5, 5, 60), told(0.5, 5, 5), told(0.5, 5, 5, 60); brief < 8 || long > brief || both < brief {
+		t.Errorf("a short change: told %d times by a long step, %d by a short one, %d by both", long, brief, both)
 	}
 }

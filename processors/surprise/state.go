@@ -5,61 +5,122 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
-// counts are a state's numbers, before its lists.
-type counts struct {
-	Scale             float64
-	N, At, Next, Rest int64
-	Early, Tail, Past, Far/* lengths */ int64
-}
+// The numbers of a state, before its lists; lengths are those of lists.
+type (
+	detectorNumbers struct {
+		Used          float64
+		Warm, Rest    int64
+		Early, Recent int64
+	}
+	senseNumbers struct {
+		Scale              float64
+		N, At, Next, Told  int64
+		TailN, PastN, FarN int64
+	}
+)
 
-// AppendState appends what Restore makes the detector of again: numbers of eight bytes, then the lists, the values in four bytes and the distances in eight. The same state gives the same bytes.
+// AppendState appends what Restore makes the detector of again: numbers of eight bytes, then lists of values of four. The same state gives the same bytes.
 func (d *Detector) AppendState(dst []byte) []byte {
-	c := counts{d.scale, int64(d.n), int64(d.at), int64(d.next), int64(d.rest), int64(len(d.early)), int64(len(d.tail)), int64(len(d.past)), int64(len(d.far))}
-	for _, part := range []any{&c, d.early, d.tail, d.past, d.far} {
-		dst, _ = binary.Append(dst, binary.LittleEndian, part) // all are of a fixed size
+	put := func(parts ...any) {
+		for _, part := range parts {
+			dst, _ = binary.Append(dst, binary.LittleEndian, part) // all are of a fixed size
+		}
+	}
+	warm := int64(0)
+	if d.warm {
+		warm = 1
+	}
+	put(&detectorNumbers{d.used, warm, int64(d.rest), int64(len(d.early)), int64(len(d.recent))}, d.early, d.recent)
+	for i := range d.senses {
+		s := &d.senses[i]
+		put(&senseNumbers{s.scale, int64(s.n), int64(s.at), int64(s.next), int64(s.told), int64(len(s.tail)), int64(len(s.past)), int64(len(s.far))}, s.sums, s.squares, s.tail, s.past, s.far)
 	}
 	return dst
 }
 
+// source takes a state apart; after the first fault it is bad and gives nothing.
+type source struct {
+	data []byte
+	bad  error
+}
+
+func (r *source) take(into any) {
+	if r.bad != nil {
+		return
+	}
+	n, err := binary.Decode(r.data, binary.LittleEndian, into)
+	if err != nil {
+		r.bad = fmt.Errorf("restore a detector of surprise: the state is cut short: %w", err)
+		return
+	}
+	r.data = r.data[n:]
+}
+
+func (r *source) check(ok bool) {
+	if !ok && r.bad == nil {
+		r.bad = errors.New("restore a detector of surprise: the state is damaged, or of other settings")
+	}
+}
+
+// within checks a number, which is a length or a place.
+func (r *source) within(x, most int64) { r.check(x >= 0 && x <= most) }
+
+func (r *source) values(n int64) []float32 {
+	if r.bad != nil || n == 0 {
+		return nil
+	}
+	list := make([]float32, n)
+	r.take(list)
+	for _, x := range list {
+		r.check(x == x)
+	}
+	return list
+}
+
+// finite checks numbers.
+func (r *source) finite(all ...float64) {
+	for _, x := range all {
+		r.check(!math.IsNaN(x) && !math.IsInf(x, 0))
+	}
+}
+
 // Restore makes a detector of a state, which must be of the same settings.
 func Restore(data []byte, cfg Config) (*Detector, error) {
-	var c counts
-	n, err := binary.Decode(data, binary.LittleEndian, &c)
-	if err != nil {
-		return nil, fmt.Errorf("restore a detector of surprise: the state is cut short: %w", err)
+	d, r := New(cfg), &source{data: data}
+	var n detectorNumbers
+	r.take(&n)
+	r.within(n.Warm, 1)
+	r.within(n.Rest, int64(cfg.Rest))
+	r.within(n.Early, int64(cfg.Warm)-1)
+	r.within(n.Recent, int64(cfg.Slow))
+	r.finite(n.Used)
+	r.check(n.Used >= 0 && (n.Warm == 0 || n.Early == 0))
+	d.used, d.warm, d.rest, d.early, d.recent = n.Used, n.Warm == 1, int(n.Rest), r.values(n.Early), r.values(n.Recent)
+	size := int64(slices.Max(cfg.Long))
+	for i := range d.senses {
+		s, n := &d.senses[i], senseNumbers{}
+		r.take(&n)
+		length, full := int64(s.length), int64(s.stretches()*s.length)
+		r.check(n.N >= 0 && n.Scale >= 0)
+		r.within(n.At, int64(s.stretches())-1)
+		r.within(n.Next, size-1)
+		r.within(n.TailN, int64(s.length+s.lag))
+		r.within(n.PastN, full)
+		r.within(n.FarN, size)
+		r.check(n.PastN%length == 0 && n.Told == n.FarN && (n.FarN == size || n.Next == n.FarN))
+		r.take(s.sums)
+		r.take(s.squares)
+		r.finite(s.sums...)
+		r.finite(s.squares...)
+		r.finite(n.Scale)
+		s.scale, s.n, s.at, s.next, s.told = n.Scale, int(n.N), int(n.At), int(n.Next), int(n.Told)
+		s.tail, s.past, s.far = r.values(n.TailN), r.values(n.PastN), r.values(n.FarN)
 	}
-	data = data[n:]
-	m := int64(cfg.Length)
-	within := func(x, most int64) bool { return x >= 0 && x <= most }
-	ok := c.Scale >= 0 && !math.IsInf(c.Scale, 1) && c.N >= 0 && within(c.At, int64(cfg.Past)-1) && within(c.Next, int64(cfg.Long)-1) && within(c.Rest, int64(cfg.Rest)) &&
-		within(c.Early, int64(cfg.Warm)-1) && within(c.Tail, 2*m) && within(c.Past, int64(cfg.Past)*m) && c.Past%m == 0 && within(c.Far, int64(cfg.Long)) &&
-		int64(len(data)) == 4*(c.Early+c.Tail+c.Past)+8*c.Far
-	if !ok {
-		return nil, errors.New("restore a detector of surprise: the state is damaged, or of other settings")
-	}
-	d := &Detector{cfg: cfg, scale: c.Scale, n: int(c.N), at: int(c.At), next: int(c.Next), rest: int(c.Rest)}
-	values := func(n int64) []float32 {
-		if n == 0 {
-			return nil
-		}
-		list := make([]float32, n)
-		for i := range list {
-			list[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-			ok = ok && list[i] == list[i]
-		}
-		data = data[4*n:]
-		return list
-	}
-	d.early, d.tail, d.past = values(c.Early), values(c.Tail), values(c.Past)
-	for range c.Far {
-		far := math.Float64frombits(binary.LittleEndian.Uint64(data))
-		ok = ok && far >= 0 && !math.IsInf(far, 1)
-		d.far, data = append(d.far, far), data[8:]
-	}
-	if !ok {
-		return nil, errors.New("restore a detector of surprise: the state is damaged: it holds what is no number")
+	if r.check(len(r.data) == 0); r.bad != nil {
+		return nil, r.bad
 	}
 	return d, nil
 }

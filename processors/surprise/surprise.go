@@ -1,66 +1,17 @@
-// Package surprise finds anomalies in a stream of one signal without training: how far its newest stretch is from the nearest of its past, and how unlikely such a distance is for this signal.
+// Package surprise finds anomalies in a stream of one signal without training: how far its newest stretches, level and spread are from the nearest of its past, and how unlikely such distances are for this signal.
 //
-// The distance is that of nearest-neighbour discords (Keogh, Lin and Fu 2005, HOT SAX: Efficiently Finding the Most Unusual Time Series Subsequence, ICDM), against a bounded past; its likelihood that of Ahmad, Lavin,
-// Purdy and Agha (2017, Unsupervised real-time anomaly detection for streaming data, Neurocomputing 262): the mean of the newest distances against the normal distribution of many. A
-// pipeline chooses it with `detector: {surprise: {}}` (processors/anomaly); bench/nab measures it.
+// A distance is that of nearest-neighbour discords (Keogh, Lin and Fu 2005, HOT SAX: Efficiently Finding the Most Unusual Time Series Subsequence, ICDM), against a bounded past; its likelihood that of Ahmad, Lavin,
+// Purdy and Agha (2017, Unsupervised real-time anomaly detection for streaming data, Neurocomputing 262): the mean of the newest distances against the normal distribution of many. The score is the mean over several lengths,
+// histories and speeds, so that none of them has to be chosen for a signal. A signal that alarms often has to say more for its next alarm, as a sense that is used to something (Harris 1943, Habituatory response decrement in the intact organism,
+// Psychological Bulletin 40).
+//
+// A pipeline chooses it with `detector: {surprise: {}}` (processors/anomaly); bench/nab measures it.
 package surprise
 
 import (
-	"errors"
-	"fmt"
 	"math"
+	"slices"
 )
-
-// Config are the settings.
-type Config struct {
-	// Warm is how many values come before anything is said; the signal's scale is learned from them.
-	Warm int `yaml:"warm"`
-	// Length is that of a stretch, in values.
-	Length int `yaml:"length"`
-	// Past is how many stretches are remembered, one of every Stride values.
-	Past   int `yaml:"past"`
-	Stride int `yaml:"stride"`
-	// Long is of how many distances the distribution is, Short how many of the newest are held against it.
-	Long  int `yaml:"long"`
-	Short int `yaml:"short"`
-	// Alarm is the score from which on something is said to be an anomaly; after it the score is cut for Rest values, so that one is told once.
-	Alarm float64 `yaml:"alarm"`
-	Rest  int     `yaml:"rest"`
-}
-
-// Default returns the settings that were best on every second file of bench/nab, of fourteen that were tried. All fourteen were between 56 and 70 there.
-func Default() Config {
-	return Config{Warm: 500, Length: 6, Past: 700, Stride: 3, Long: 1000, Short: 2, Alarm: 0.5, Rest: 150}
-}
-
-// UnmarshalYAML reads a section over the defaults.
-func (c *Config) UnmarshalYAML(unmarshal func(any) error) error {
-	type plain Config
-	*c = Config(Default())
-	return unmarshal((*plain)(c))
-}
-
-// most bounds what a detector remembers, in values: 400 KB.
-const most = 100_000
-
-// Validate reports every fault with its key.
-func (c *Config) Validate() error {
-	var errs []error
-	check := func(ok bool, key string, value any, want string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: %v is not %s", key, value, want))
-		}
-	}
-	check(c.Length >= 1 && c.Length <= 1000, "length", c.Length, "between 1 and 1000")
-	check(c.Warm >= 4*c.Length && c.Warm <= most, "warm", c.Warm, fmt.Sprintf("between four times length and %d", most))
-	check(c.Past >= 1 && c.Past <= most/max(c.Length, 1), "past", c.Past, fmt.Sprintf("between 1 and %d, as %d values are remembered at most", most/max(c.Length, 1), most))
-	check(c.Stride >= 1 && c.Stride <= most, "stride", c.Stride, fmt.Sprintf("between 1 and %d", most))
-	check(c.Long >= enough && c.Long <= most, "long", c.Long, fmt.Sprintf("between %d and %d", enough, most))
-	check(c.Short >= 1 && c.Short <= c.Long, "short", c.Short, "between 1 and long")
-	check(c.Alarm > 0, "alarm", c.Alarm, "above 0")
-	check(c.Rest >= 0 && c.Rest <= most, "rest", c.Rest, fmt.Sprintf("between 0 and %d", most))
-	return errors.Join(errs...)
-}
 
 // enough is how many distances a distribution is made of at least.
 const enough = 50
@@ -68,140 +19,257 @@ const enough = 50
 // leastSpread keeps a signal that repeats itself exactly from crying at its first rounding error: distances are in the signal's deviations.
 const leastSpread = 0.003
 
-// Detector watches one signal. It holds Past*Length values and Long distances, in single precision the values, and the first Warm values until they have come. It is not safe for concurrent use.
+// highest bounds what one distribution says of one mean, so that no sense outvotes the others by itself.
+const highest = 3
+
+// Detector watches one signal. What it holds is bounded by Config.Bytes. It is not safe for concurrent use.
 type Detector struct {
-	cfg   Config
+	cfg Config
+	// early holds the first values, until there are Warm of them.
 	early []float32
-	scale float64
-	n     int // values since the scale is known
-	// tail is the newest values, the newest last: two stretches.
-	tail []float32
-	// past holds stretches one after the other, the oldest at at*Length once it is full.
-	past []float32
-	at   int
-	// far is a ring of distances.
-	far  []float64
-	next int
-	// rest counts the values until the score is whole again.
+	warm  bool
+	// recent holds the newest values, the newest last: Slow of them, of which level and spread are.
+	recent []float32
+	senses []sense
+	// rest counts the values until the score is whole again; used is how many alarms there were, each worth less with time.
 	rest int
+	used float64
 }
 
 // New makes a detector; the configuration must be valid.
-func New(cfg Config) *Detector { return &Detector{cfg: cfg} }
+func New(cfg Config) *Detector {
+	d := &Detector{cfg: cfg}
+	for _, n := range cfg.Lengths {
+		d.senses = append(d.senses, newSense(&d.cfg, n, max(1, n/2), n))
+	}
+	if cfg.Slow > 0 {
+		d.senses = append(d.senses, newSense(&d.cfg, 1, 1, cfg.Slow), newSense(&d.cfg, 1, 1, cfg.Slow)) // level, spread
+	}
+	return d
+}
 
 // Warm tells whether it has seen enough to say something.
-func (d *Detector) Warm() bool { return d.scale > 0 }
+func (d *Detector) Warm() bool { return d.warm }
 
 // Gap tells it that values are missing between the last one and the next: no stretch reaches over the gap. What is known of the past stays.
-func (d *Detector) Gap() { d.tail = d.tail[:0] }
+func (d *Detector) Gap() {
+	d.recent = d.recent[:0]
+	for i := range d.senses {
+		d.senses[i].tail = d.senses[i].tail[:0]
+	}
+}
 
-// Update takes the next value and returns its score: 0 as usual, 1 as unlikely as one in ten thousand million, and no more than 30; 0 while it is warming up. NaN is skipped.
+// Update takes the next value and returns its score: 0 as usual, 1 as unlikely as one in ten thousand million, and no more than 3; 0 while it is warming up. NaN is skipped.
 func (d *Detector) Update(x float64) (score float64) {
 	if x != x {
 		return 0
 	}
-	if d.scale > 0 {
-		return d.take(float32(x), true)
+	if d.warm {
+		return d.say(d.take(float32(x)))
 	}
 	if d.early = append(d.early, float32(x)); len(d.early) < d.cfg.Warm {
 		return 0
 	}
-	mean, squares := 0.0, 0.0
-	for _, v := range d.early {
-		mean += float64(v) / float64(len(d.early))
-	}
-	for _, v := range d.early {
-		squares += (float64(v) - mean) * (float64(v) - mean)
-	}
-	d.scale = math.Sqrt(squares/float64(len(d.early))) + 1e-9
-	for _, v := range d.early {
-		d.take(v, false)
-	}
-	d.early = nil
+	d.learn()
 	return 0
 }
 
-func (d *Detector) take(x float32, tell bool) float64 {
-	m := d.cfg.Length
-	d.tail = append(d.tail, x)
-	if len(d.tail) > 2*m {
-		d.tail = append(d.tail[:0], d.tail[len(d.tail)-2*m:]...)
+// learn finds each sense's scale from the first values, and shows them to it.
+func (d *Detector) learn() {
+	seen := make([][]float32, len(d.senses))
+	for _, x := range d.early {
+		d.each(x, func(i int, y float32) { seen[i] = append(seen[i], y) })
 	}
-	d.n++
-	if len(d.tail) < 2*m {
-		return 0
+	for i := range d.senses {
+		d.senses[i].scale = deviation(seen[i]) + 1e-9
 	}
-	score := d.unlikely(d.distance(d.tail[m:]))
-	// What is learned lags by one stretch, so that the newest is not its own past.
-	if d.n%d.cfg.Stride == 0 {
-		d.learn(d.tail[:m])
+	d.recent = d.recent[:0]
+	for _, x := range d.early {
+		d.take(x)
 	}
-	if !tell {
-		return 0
+	d.early, d.warm = nil, true
+}
+
+// each tells of what each sense is shown with the next value; level and spread wait until there are enough values for them.
+func (d *Detector) each(x float32, show func(sense int, y float32)) {
+	n := len(d.cfg.Lengths)
+	for i := range n {
+		show(i, x)
 	}
+	if d.cfg.Slow == 0 {
+		return
+	}
+	if len(d.recent) == d.cfg.Slow {
+		copy(d.recent, d.recent[1:])
+		d.recent[len(d.recent)-1] = x
+	} else if d.recent = append(d.recent, x); len(d.recent) < d.cfg.Slow {
+		return
+	}
+	show(n, float32(average(d.recent)))
+	show(n+1, float32(deviation(d.recent)))
+}
+
+// take shows a value to all senses and returns how unlikely it is to them on average.
+func (d *Detector) take(x float32) float64 {
+	sum := 0.0
+	d.each(x, func(i int, y float32) { sum += d.senses[i].take(y) })
+	return sum / float64(len(d.senses))
+}
+
+// say makes the score that is told: less while it rests, and less the more alarms there were.
+func (d *Detector) say(score float64) float64 {
+	d.used *= math.Exp2(-1 / float64(d.cfg.Life))
+	score /= 1 + d.cfg.Habit*d.used
 	if d.rest > 0 {
 		d.rest--
 		return score / 20
 	}
 	if score >= d.cfg.Alarm {
 		d.rest = d.cfg.Rest
+		d.used++
 	}
 	return score
 }
 
-func (d *Detector) learn(stretch []float32) {
-	m := d.cfg.Length
-	if len(d.past) < d.cfg.Past*m {
-		d.past = append(d.past, stretch...)
+func average(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v)
+	}
+	return sum / float64(max(len(x), 1))
+}
+
+func deviation(x []float32) float64 {
+	mean, squares := average(x), 0.0
+	for _, v := range x {
+		squares += (float64(v) - mean) * (float64(v) - mean)
+	}
+	return math.Sqrt(squares / float64(max(len(x), 1)))
+}
+
+// sense is one way of looking at the signal: stretches of so many values of it, or of its level or spread.
+type sense struct {
+	cfg *Config
+	// What is learned are stretches of length values, one of every stride, lag values old: so that the newest is not its own past.
+	length, stride, lag int
+	scale               float64
+	n                   int // values so far
+	// tail is the newest values, the newest last: length + lag of them.
+	tail []float32
+	// past holds stretches one after the other, the oldest at at*length once it is full.
+	past []float32
+	at   int
+	// far is a ring of size distances, next where the next is put; sums and squares are over the newest of them, as many as each of cfg.Long says.
+	far           []float32
+	size, next    int
+	told          int // distances in it
+	sums, squares []float64
+}
+
+func newSense(cfg *Config, length, stride, lag int) sense {
+	return sense{cfg: cfg, length: length, stride: stride, lag: lag, size: slices.Max(cfg.Long), sums: make([]float64, len(cfg.Long)), squares: make([]float64, len(cfg.Long))}
+}
+
+// stretches is how many of the past are remembered.
+func (s *sense) stretches() int { return max(1, s.cfg.Past/s.stride) }
+
+// take returns how unlikely the newest stretches are: 0 as usual, 1 as one in ten thousand million.
+func (s *sense) take(x float32) float64 {
+	keep := s.length + s.lag
+	if len(s.tail) == keep {
+		copy(s.tail, s.tail[1:])
+		s.tail[keep-1] = x
+	} else {
+		s.tail = append(s.tail, x)
+	}
+	s.n++
+	if len(s.tail) < s.length {
+		return 0
+	}
+	score := s.unlikely(s.distance(s.tail[len(s.tail)-s.length:]))
+	if len(s.tail) == keep && s.n%s.stride == 0 {
+		s.learn(s.tail[:s.length])
+	}
+	return score
+}
+
+func (s *sense) learn(stretch []float32) {
+	if len(s.past) < s.stretches()*s.length {
+		s.past = append(s.past, stretch...)
 		return
 	}
-	copy(d.past[d.at*m:], stretch)
-	d.at = (d.at + 1) % d.cfg.Past
+	copy(s.past[s.at*s.length:], stretch)
+	s.at = (s.at + 1) % s.stretches()
 }
 
 // distance returns how far a stretch is from the nearest of the past, in deviations of the signal a value, as a logarithm that grows slowly.
-func (d *Detector) distance(stretch []float32) float64 {
-	m := d.cfg.Length
+func (s *sense) distance(stretch []float32) float32 {
+	m := len(stretch)
 	best := math.Inf(1)
-	for from := 0; from < len(d.past); from += m {
-		sum := 0.0
-		for i, x := range stretch {
-			e := (float64(x) - float64(d.past[from+i])) / d.scale
-			if sum += e * e; sum >= best {
-				break
+	if m == 1 { // a third of the general loop's time
+		x := float64(stretch[0])
+		for _, p := range s.past {
+			e := x - float64(p)
+			if e *= e; e < best {
+				best = e
 			}
 		}
-		best = min(best, sum)
+	} else {
+		first := float64(stretch[0])
+		for from := 0; from < len(s.past); from += m {
+			p := s.past[from : from+m]
+			e := first - float64(p[0])
+			sum := e * e
+			for i := 1; i < m && sum < best; i++ {
+				e = float64(stretch[i]) - float64(p[i])
+				sum += e * e
+			}
+			if sum < best {
+				best = sum
+			}
+		}
 	}
 	if math.IsInf(best, 1) {
 		return 0
 	}
-	return math.Log1p(math.Sqrt(best / float64(m)))
+	return float32(math.Log1p(math.Sqrt(best/float64(m)) / s.scale))
 }
 
 // unlikely keeps a distance and returns how unlikely the newest are.
-func (d *Detector) unlikely(far float64) float64 {
-	if len(d.far) < d.cfg.Long {
-		d.far = append(d.far, far)
-	} else {
-		d.far[d.next] = far
+func (s *sense) unlikely(far float32) float64 {
+	size := s.size
+	for k, long := range s.cfg.Long {
+		if s.told >= long {
+			old := float64(s.far[(s.next-long+size)%size])
+			s.sums[k] -= old
+			s.squares[k] -= old * old
+		}
+		s.sums[k] += float64(far)
+		s.squares[k] += float64(far) * float64(far)
 	}
-	d.next = (d.next + 1) % d.cfg.Long
-	if len(d.far) < enough {
+	if len(s.far) < size {
+		s.far = append(s.far, far)
+	} else {
+		s.far[s.next] = far
+	}
+	s.next = (s.next + 1) % size
+	if s.told = min(s.told+1, size); s.told < enough {
 		return 0
 	}
-	n, mean, squares, newest := float64(len(d.far)), 0.0, 0.0, 0.0
-	for _, v := range d.far {
-		mean += v
+	total := 0.0
+	for _, short := range s.cfg.Short {
+		newest := 0.0
+		for i := range short {
+			newest += float64(s.far[(s.next-1-i+size)%size])
+		}
+		newest /= float64(short)
+		for k, long := range s.cfg.Long {
+			n := float64(min(s.told, long))
+			mean := s.sums[k] / n
+			spread := math.Sqrt(math.Max(0, s.squares[k]/n-mean*mean))
+			p := math.Erfc((newest-mean)/(spread+leastSpread)/math.Sqrt2) / 2
+			total += math.Min(math.Log(math.Max(p, 1e-300))/math.Log(1e-10), highest)
+		}
 	}
-	mean /= n
-	for _, v := range d.far {
-		squares += (v - mean) * (v - mean)
-	}
-	for i := range d.cfg.Short {
-		newest += d.far[(d.next-1-i+len(d.far))%len(d.far)]
-	}
-	z := (newest/float64(d.cfg.Short) - mean) / (math.Sqrt(squares/n) + leastSpread)
-	p := math.Erfc(z/math.Sqrt2) / 2
-	return math.Min(math.Log(math.Max(p, 1e-300))/math.Log(1e-10), 30)
+	return total / float64(len(s.cfg.Short)*len(s.cfg.Long))
 }

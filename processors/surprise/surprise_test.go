@@ -1,6 +1,7 @@
 package surprise
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -18,17 +19,19 @@ func TestSurprise(t *testing.T) {
 		"stuck": func(int, float64) float64 { return 0 },
 		"shape": func(i int, _ float64) float64 { return 20 + 5*math.Sin(2*math.Pi*float64(i)/11) },
 	} {
-		d := New(Default())
+		cfg := Default()
+		cfg.Past, cfg.Long = 1000, []int{500, 1000, 2000}
+		d := New(cfg)
 		rng := rand.New(rand.NewPCG(1, 2))
 		inside, outside := 0, 0
-		for i := range 6000 {
+		for i := range 3300 {
 			x := day(i, rng)
-			within := odd != nil && i >= 4000 && i < 4030
+			within := odd != nil && i >= 2900 && i < 2930
 			if within {
 				x = odd(i, x)
 			}
 			if d.Update(x) >= d.cfg.Alarm {
-				if i >= 4000 && i < 4040 {
+				if i >= 2900 && i < 2940 {
 					inside++
 				} else {
 					outside++
@@ -38,8 +41,12 @@ func TestSurprise(t *testing.T) {
 		if want := 0; outside > 2 || odd != nil && inside != 1 || odd == nil && inside != want {
 			t.Errorf("%s: %d alarms within, %d without", name, inside, outside)
 		}
-		if len(d.past) != d.cfg.Past*d.cfg.Length || len(d.far) != d.cfg.Long || d.early != nil {
-			t.Errorf("%s: it holds %d, %d, %d", name, len(d.past), len(d.far), len(d.early))
+		held := 4 * cap(d.recent)
+		for i := range d.senses {
+			held += 4 * (len(d.senses[i].past) + len(d.senses[i].far))
+		}
+		if most := d.cfg.Bytes(); d.early != nil || held > most || held < most*9/10 {
+			t.Errorf("%s: it holds %d bytes, said to be %d, and %d early values", name, held, most, len(d.early))
 		}
 	}
 }
@@ -65,7 +72,69 @@ func TestValidate(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if err := (&Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "length: 0") || !strings.Contains(err.Error(), "stride: 0") {
+	if err := (&Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "lengths: []") || !strings.Contains(err.Error(), "life: 0") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A state that was kept and restored goes on to the bit, at the warm-up, at gaps and when all is full; one that is cut or damaged is refused and never panics.
+func TestState(t *testing.T) {
+	cfg := Default()
+	cfg.Warm, cfg.Past, cfg.Long = 100, 150, []int{60, 200}
+	d := New(cfg)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range 900 {
+		if i%170 == 40 {
+			d.Gap()
+		}
+		kept := d.AppendState(nil)
+		again, err := Restore(kept, cfg)
+		if err != nil {
+			t.Fatalf("value %d: %v", i, err)
+		}
+		if back := again.AppendState(nil); !bytes.Equal(kept, back) {
+			t.Fatalf("value %d: another state is restored", i)
+		}
+		x := math.Round(10*rng.NormFloat64()) / 4
+		if a, b := d.Update(x), again.Update(x); a != b || math.IsNaN(a) {
+			t.Fatalf("value %d: %v, restored %v", i, a, b)
+		}
+		cut := kept[:rng.IntN(len(kept))]
+		if _, err := Restore(cut, cfg); err == nil {
+			t.Fatalf("value %d: %d of %d bytes are taken", i, len(cut), len(kept))
+		}
+		kept[rng.IntN(len(kept))] ^= 1 << rng.IntN(8)
+		if bad, err := Restore(kept, cfg); err == nil {
+			for range 50 {
+				bad.Update(rng.NormFloat64())
+			}
+		}
+	}
+	other := cfg
+	other.Past = 40
+	if _, err := Restore(d.AppendState(nil), other); err == nil || !strings.Contains(err.Error(), "other settings") {
+		t.Error(err)
+	}
+}
+
+// Each alarm raises what the next one needs, and that is forgotten again.
+func TestHabit(t *testing.T) {
+	alarms := func(habit float64) (n int) {
+		cfg := Default()
+		cfg.Habit, cfg.Rest, cfg.Life, cfg.Past, cfg.Long = habit, 10, 5000, 300, []int{500, 1000}
+		d, rng := New(cfg), rand.New(rand.NewPCG(5, 6))
+		for i := range 8000 {
+			x := rng.NormFloat64()
+			if i > 300 && i%200 == 0 {
+				x += 8 + float64(i)/400 // each higher than all before
+			}
+			if d.Update(x) >= cfg.Alarm {
+				n++
+			}
+		}
+		return n
+	}
+	if never, used := alarms(0), alarms(1); never < 15 || used > never/2 || used == 0 {
+		t.Errorf("%d alarms, %d of one that gets used to them", never, used)
 	}
 }
