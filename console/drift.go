@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"andon/event"
 	"andon/model"
 )
 
@@ -238,7 +239,9 @@ func (h *history) drift(ctx context.Context, pipeline, version string, rounds in
 			Now: number(asFloat(v[9])), Deviation: number(asFloat(v[10])), KS: number(asFloat(v[11])), PSI: number(asFloat(v[12])), JS: number(asFloat(v[13])), Place: number(asFloat(v[14])),
 			Missing: number(asFloat(v[15])), Q: number(asFloat(v[16])), Measure: asText(v[17]), Drifted: asBool(v[18]), Streak: asInt(v[19]), Furthest: asTexts(v[20])}
 		last = max(last, asInt(v[0]))
-		d.Reference = asText(v[21])
+		if of := asText(v[21]); d.Reference == "" || of == event.ReferenceModel { // a camera that came later is held against itself, too
+			d.Reference = of
+		}
 		key := f.Group + "\x00" + f.Feature
 		i, ok := place[key]
 		if !ok {

@@ -248,6 +248,11 @@ SELECT * FROM
 )
 ORDER BY over, ms DESC`
 
-// driftWindows counts what was looked at.
+// driftWindows counts what was looked at: the fleet, and cameras that are no part of it; those that are held against themselves besides, in rounds of their own, are there already.
 const driftWindows = `
-SELECT sum(w), count() FROM (SELECT round, any(windows) AS w FROM drift_findings WHERE pipeline = {pipeline:String} AND version = {version:String} AND group = 'fleet' GROUP BY round)`
+SELECT sum(w), count() FROM
+(
+    SELECT round, maxIf(n, group = 'fleet') + sumIf(n, endsWith(group, ' (new)')) AS w
+    FROM (SELECT round, group, any(windows) AS n FROM drift_findings WHERE pipeline = {pipeline:String} AND version = {version:String} GROUP BY round, group)
+    GROUP BY round
+)`

@@ -13,6 +13,9 @@ import (
 // distribution of a normal sample, as in Hahn and Meeker 1991, Statistical Intervals). Of one kind nothing is known of how kinds differ, and of two as good as nothing: their strangers are shown, and not judged.
 // Values are taken for it and not ranks, which cannot tell what lies beyond all that was seen from what lies far beyond.
 
+// Newcomer ends the name of a stranger's group, beside which there may be one of its own name, where it is held against itself.
+const Newcomer = " (new)"
+
 // leastKinds is of how many kinds something can be said of another.
 const leastKinds = 3
 

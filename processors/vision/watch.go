@@ -191,7 +191,11 @@ func (w *watch) take(p *drift.Pictures) {
 func (w *watch) observe() {
 	var groups []drift.Group
 	own := func(name string, stranger bool) {
-		groups = append(groups, drift.Group{Name: name, Match: regexp.MustCompile("^" + regexp.QuoteMeta(name) + "$"), Stranger: stranger})
+		g := drift.Group{Name: name, Match: regexp.MustCompile("^" + regexp.QuoteMeta(name) + "$"), Stranger: stranger}
+		if stranger {
+			g.Name += drift.Newcomer
+		}
+		groups = append(groups, g)
 	}
 	for _, name := range w.strangers {
 		own(name, true)

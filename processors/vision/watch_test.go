@@ -313,7 +313,7 @@ func TestWatchRestart(t *testing.T) {
 	sketches := p.Sketches(nil)
 	// The piece that the camera ended, and the one that the other model did: of the camera's one frame.
 	if n := len(sketches); n != 5 || sketches[3].Version != "m" || sketches[2].Windows+sketches[3].Windows != 40 || sketches[2].Piece != 1 || !sketches[3].Last || sketches[2].Stranger ||
-		sketches[4].Group != "hall-3" || !sketches[4].Stranger || sketches[4].Windows != 1 || sketches[4].Piece != 2 {
+		sketches[4].Group != "hall-3 (new)" || !sketches[4].Stranger || sketches[4].Windows != 1 || sketches[4].Piece != 2 {
 		t.Errorf("the pieces that the other camera and the other model ended: %+v", sketches)
 	}
 	if r := p.watch; r.model.Version != "other" || r.monitor != nil || len(r.rows.At) < 199 || len(r.rows.At) > 201 {

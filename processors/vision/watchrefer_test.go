@@ -127,7 +127,7 @@ func TestReferenceKeepsQuiet(t *testing.T) {
 		}
 		if s.Stranger {
 			strangers++
-			if s.Group != "hall-5" {
+			if s.Group != "hall-5 (new)" {
 				t.Fatalf("%s is a stranger", s.Group)
 			}
 		}
