@@ -202,14 +202,14 @@ func (s *watchers) day(running context.Context) func(ctx context.Context) error 
 	}
 }
 
-// alarm is one that was raised, with what it names as its causes, the foremost first.
+// alarm is one as it was raised, or as it grew, with what it names as its causes, the foremost first.
 type alarm struct {
 	kind, detail string
 	causes       []string
 }
 
 func (s *watchers) alarmed(ctx context.Context) (all []alarm, err error) {
-	rows, err := s.house.sql(ctx, "SELECT kind, argMin(detail, at), argMin(arrayStringConcat(causes.feature, ' '), at) FROM andon.alarms WHERE pipeline = '"+s.pipeline+"' GROUP BY id, kind ORDER BY min(at)")
+	rows, err := s.house.sql(ctx, "SELECT kind, detail, arrayStringConcat(causes.feature, ' ') FROM andon.alarms WHERE pipeline = '"+s.pipeline+"' ORDER BY at")
 	for _, r := range rows {
 		all = append(all, alarm{fmt.Sprint(r[0]), fmt.Sprint(r[1]), strings.Fields(fmt.Sprint(r[2]))})
 	}
@@ -219,7 +219,8 @@ func (s *watchers) alarmed(ctx context.Context) (all []alarm, err error) {
 // light are the features that tell of the light.
 var light = []string{"brightness", "red", "blue", "contrast", "saturation"}
 
-// falls lets the light fall, and wants an alarm of the frames that names the light first.
+// falls lets the light fall, and wants an alarm of the frames that names it: before all else that has a name. What a model's embedding and all features together are says that something has changed, and not what; an alarm may
+// begin with those alone, and grows.
 func (s *watchers) falls(ctx context.Context) error {
 	s.dark = s.crew.fall()
 	s.say("from now on a fifth of the light is left")
@@ -230,7 +231,8 @@ func (s *watchers) falls(ctx context.Context) error {
 			return false, nil // asked again
 		}
 		for _, a := range all {
-			if a.kind == event.AlarmInput {
+			a.causes = slices.DeleteFunc(a.causes, func(f string) bool { return f == "embedding" || f == "together" })
+			if a.kind == event.AlarmInput && len(a.causes) > 0 {
 				found = a
 				return true, nil
 			}
@@ -240,7 +242,7 @@ func (s *watchers) falls(ctx context.Context) error {
 		return err
 	}
 	s.say("signal %s: %s; causes %s", found.kind, found.detail, strings.Join(found.causes, ", "))
-	if len(found.causes) == 0 || !slices.Contains(light, found.causes[0]) {
+	if !slices.Contains(light, found.causes[0]) {
 		return fmt.Errorf("%w: the light fell, and the alarm names %q", errNot, found.causes)
 	}
 	return nil
