@@ -66,7 +66,7 @@ type Config struct {
 	Inference oip.Config     `yaml:"inference"`
 	Console   console.Config `yaml:"console"`
 	// Evidence is where frames are kept.
-	Evidence evidence.Config `yaml:"evidence"`
+	Evidence Evidence `yaml:"evidence"`
 	// Truth is how labels are held against what was said.
 	Truth truth.Config `yaml:"truth"`
 	// Alerts is who is told of what, Bottlenecks from where on something holds the appliance up.
@@ -225,7 +225,7 @@ func defaultConfig() Config {
 		Truth:        truth.Default(),
 		Alerts:       alerts.Default(),
 		Bottlenecks:  bottlenecks.Default(),
-		Evidence:     evidence.Default(),
+		Evidence:     Evidence{evidence.Default(), s3.Default()},
 		Transactions: Transactions{Timeout: kafka.Default().TransactionTimeout},
 		Topics: Topics{DeadLetter: "andon.deadletter", Scores: "andon.scores", Features: "andon.features", Labels: "andon.labels", Readings: "andon.readings", State: "andon.state",
 			Models: "andon.models", Alerts: "andon.alerts", Drift: "andon.drift", Trainings: "andon.trainings",
@@ -319,6 +319,7 @@ func (c *Config) Validate() error {
 	section("inference", c.Inference.Validate())
 	section("trainer", c.Trainer.Validate())
 	section("evidence", c.Evidence.Validate())
+	section("evidence.s3", c.Evidence.S3.Validate())
 	section("console", c.Console.Validate())
 	section("alerts", c.Alerts.Validate())
 	section("bottlenecks", c.Bottlenecks.Validate())

@@ -231,8 +231,11 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	}
 	undo.add(vault.Close)
 
-	frames, err := evidence.Open(cfg.Evidence, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of cameras' frames
+	frames, err := evidence.Open(cfg.Evidence.Config, cfg.evidenceDir(), room("evidence"), metrics) // what is kept of cameras' frames
 	if err != nil {
+		return environment(err)
+	}
+	if err := copyEvidence(ctx, cfg, frames, room("evidence")); err != nil {
 		return environment(err)
 	}
 	exams.kept.Store(frames)
@@ -311,6 +314,7 @@ func up(ctx context.Context, cfg *Config, demo bool, tell io.Writer) (err error)
 	team.run(1, "console", screen.Run)
 	team.run(1, "models", register.Run)
 	team.run(1, "evidence", frames.Run)
+	team.run(1, "copies of evidence", frames.RunCopies)
 	team.run(1, "journal", journal.Run)
 	if upward != nil {
 		team.run(1, "uplink", upward.Run)

@@ -32,21 +32,24 @@ type Store struct {
 	bucket string
 	prefix string
 	max    int64
+	key    string // of the configuration, for advice
 }
 
 // ErrAway is told where the endpoint cannot be reached now; it may come back.
 var ErrAway = errors.New("the endpoint does not answer")
 
 // New makes a store for a valid configuration; nothing is reached out to. Files of more than max bytes are not read.
-func New(cfg Config, max int64) (*Store, error) {
+func New(cfg Config, max int64) (*Store, error) { return dial(cfg, max, "models.s3") }
+
+func dial(cfg Config, max int64, key string) (*Store, error) {
 	fail := func(err error) (*Store, error) {
 		return nil, fmt.Errorf("open the bucket %s at %s: %w", cfg.Bucket, cfg.Endpoint, err)
 	}
-	access, err := resolve("models.s3.access_key", cfg.AccessKey)
+	access, err := resolve(key+".access_key", cfg.AccessKey)
 	if err != nil {
 		return fail(err)
 	}
-	secret, err := resolve("models.s3.secret_key", string(cfg.SecretKey))
+	secret, err := resolve(key+".secret_key", string(cfg.SecretKey))
 	if err != nil {
 		return fail(err)
 	}
@@ -57,11 +60,11 @@ func New(cfg Config, max int64) (*Store, error) {
 	if cfg.TLS.CA != "" {
 		pem, err := os.ReadFile(cfg.TLS.CA)
 		if err != nil {
-			return fail(fmt.Errorf("models.s3.tls.ca: %w", err))
+			return fail(fmt.Errorf("%s.tls.ca: %w", key, err))
 		}
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return fail(fmt.Errorf("models.s3.tls.ca: %s holds no PEM certificate", cfg.TLS.CA))
+			return fail(fmt.Errorf("%s.tls.ca: %s holds no PEM certificate", key, cfg.TLS.CA))
 		}
 	}
 	creds := credentials.NewStaticV4(access, secret, "")
@@ -77,7 +80,7 @@ func New(cfg Config, max int64) (*Store, error) {
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
-	return &Store{client: client, bucket: cfg.Bucket, prefix: prefix, max: max}, nil
+	return &Store{client: client, bucket: cfg.Bucket, prefix: prefix, max: max, key: key}, nil
 }
 
 // Check looks whether the bucket is there. The error is ErrAway where nobody can tell now.
@@ -86,10 +89,10 @@ func (s *Store) Check(ctx context.Context) error {
 	defer cancel()
 	there, err := s.client.BucketExists(ctx, s.bucket)
 	if err == nil && !there {
-		err = errors.New("there is no such bucket: make it, or name another with models.s3.bucket")
+		err = fmt.Errorf("there is no such bucket: make it, or name another with %s.bucket", s.key)
 	}
 	if err != nil {
-		return fmt.Errorf("look for the bucket %s at %s: %w", s.bucket, s.client.EndpointURL().Host, advise(err))
+		return fmt.Errorf("look for the bucket %s at %s: %w", s.bucket, s.client.EndpointURL().Host, s.advise(err))
 	}
 	return nil
 }
@@ -102,7 +105,7 @@ func (s *Store) name(pipeline, version string) string {
 func (s *Store) Put(ctx context.Context, pipeline, version string, file []byte) error {
 	_, err := s.client.PutObject(ctx, s.bucket, s.name(pipeline, version), bytes.NewReader(file), int64(len(file)), minio.PutObjectOptions{ContentType: "application/octet-stream"})
 	if err != nil {
-		return fmt.Errorf("write %s to the bucket %s: %w", s.name(pipeline, version), s.bucket, advise(err))
+		return fmt.Errorf("write %s to the bucket %s: %w", s.name(pipeline, version), s.bucket, s.advise(err))
 	}
 	return nil
 }
@@ -113,7 +116,7 @@ func (s *Store) Get(ctx context.Context, pipeline, version string) ([]byte, erro
 		if minio.ToErrorResponse(err).Code == "NoSuchKey" {
 			err = model.ErrUnknown
 		}
-		return nil, fmt.Errorf("read %s of the bucket %s: %w", s.name(pipeline, version), s.bucket, advise(err))
+		return nil, fmt.Errorf("read %s of the bucket %s: %w", s.name(pipeline, version), s.bucket, s.advise(err))
 	}
 	o, err := s.client.GetObject(ctx, s.bucket, s.name(pipeline, version), minio.GetObjectOptions{})
 	if err != nil {
@@ -141,7 +144,7 @@ func (s *Store) List(ctx context.Context) ([]model.Artifact, error) {
 	var all []model.Artifact
 	for o := range s.client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix, Recursive: true}) {
 		if o.Err != nil {
-			return nil, fmt.Errorf("list the bucket %s: %w", s.bucket, advise(o.Err))
+			return nil, fmt.Errorf("list the bucket %s: %w", s.bucket, s.advise(o.Err))
 		}
 		parts := strings.Split(strings.TrimPrefix(o.Key, s.prefix), "/")
 		if len(parts) == 3 && parts[2] == modelFile {
@@ -152,19 +155,19 @@ func (s *Store) List(ctx context.Context) ([]model.Artifact, error) {
 }
 
 // advise adds what to do.
-func advise(err error) error {
+func (s *Store) advise(err error) error {
 	switch minio.ToErrorResponse(err).Code {
 	case "AccessDenied":
 		return fmt.Errorf("%w: give the user s3:GetObject, s3:PutObject and s3:ListBucket", err)
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch":
-		return fmt.Errorf("%w: check models.s3.access_key and secret_key", err)
+		return fmt.Errorf("%w: check %s.access_key and secret_key", err, s.key)
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return fmt.Errorf("%w: set models.s3.tls.enabled: false", err)
+		return fmt.Errorf("%w: set %s.tls.enabled: false", err, s.key)
 	}
 	var certificate *tls.CertificateVerificationError
 	if errors.As(err, &certificate) {
-		return fmt.Errorf("%w: check models.s3.tls", err)
+		return fmt.Errorf("%w: check %s.tls", err, s.key)
 	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || minio.ToErrorResponse(err).StatusCode >= 500 {

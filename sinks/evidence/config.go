@@ -20,6 +20,8 @@ type Config struct {
 	Keep Keep `yaml:"keep"`
 	// MaxInline is the largest frame that goes into a record of Kafka; producers on the appliance's machine put larger ones into the store, and send their name.
 	MaxInline event.Bytes `yaml:"max_inline"`
+	// Copy are the kinds that are copied into a bucket, where there is one.
+	Copy []string `yaml:"copy"`
 }
 
 // Keep says how long frames of each kind are kept at most; 0: as long as there is room.
@@ -50,6 +52,7 @@ func Default() Config {
 			Sampled:  14 * day,  // a model of next week is trained from them
 		},
 		MaxInline: 900_000, // brokers take records of a mebibyte by default
+		Copy:      []string{Fired, Labelled},
 	}
 }
 
@@ -67,6 +70,11 @@ func (c *Config) Validate() error {
 	if c.MaxInline < 1<<10 || c.MaxInline > 64<<20 {
 		errs = append(errs, fmt.Errorf("max_inline: %v is not between 1KiB and 64MiB", c.MaxInline))
 	}
+	for _, k := range c.Copy {
+		if worth(k) < 0 {
+			errs = append(errs, fmt.Errorf("copy: %q is none of %q", k, kinds))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -75,22 +83,28 @@ type metrics struct {
 	frames        *prometheus.GaugeVec
 	puts, removed *prometheus.CounterVec
 	failures      prometheus.Counter
+
+	copies, copyFailures prometheus.Counter
+	copyWaiting          prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
-		bytes:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "andon_evidence_bytes", Help: "Size of the frames that are kept, with their notes."}),
-		frames:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_evidence_frames", Help: "Frames that are kept, by why."}, []string{"kind"}),
-		puts:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_evidence_puts_total", Help: "Frames that were put into the store."}, []string{"kind"}),
-		removed:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_evidence_removed_total", Help: "Frames that were removed: too old, or to make room."}, []string{"kind", "why"}),
-		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "andon_evidence_failures_total", Help: "Frames that could not be put into the store."}),
+		bytes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "andon_evidence_bytes", Help: "Size of the frames that are kept, with their notes."}),
+		frames:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_evidence_frames", Help: "Frames that are kept, by why."}, []string{"kind"}),
+		puts:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_evidence_puts_total", Help: "Frames that were put into the store."}, []string{"kind"}),
+		removed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_evidence_removed_total", Help: "Frames that were removed: too old, or to make room."}, []string{"kind", "why"}),
+		failures:     prometheus.NewCounter(prometheus.CounterOpts{Name: "andon_evidence_failures_total", Help: "Frames that could not be put into the store."}),
+		copies:       prometheus.NewCounter(prometheus.CounterOpts{Name: "andon_evidence_copies_total", Help: "Frames that were copied into the bucket."}),
+		copyFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "andon_evidence_copy_failures_total", Help: "Rounds of copies that the bucket did not take."}),
+		copyWaiting:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "andon_evidence_copies_waiting", Help: "Frames that are to be copied into the bucket."}),
 	}
 	for _, k := range kinds {
 		m.frames.WithLabelValues(k)
 		m.puts.WithLabelValues(k)
 	}
 	if reg != nil {
-		reg.MustRegister(m.bytes, m.frames, m.puts, m.removed, m.failures)
+		reg.MustRegister(m.bytes, m.frames, m.puts, m.removed, m.failures, m.copies, m.copyFailures, m.copyWaiting)
 	}
 	return m
 }

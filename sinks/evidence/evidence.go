@@ -4,7 +4,10 @@
 // A picture is DIR/<pipeline>/<camera>/<instant>.jpg, and beside it <instant>.<kind>.json says what was seen. Names are escaped as in URLs. A picture counts once its note is there; what a crash left of
 // others is removed at the next start.
 //
-// Metrics: andon_evidence_bytes, andon_evidence_frames{kind}, andon_evidence_removed_total{kind,why} (age, room), andon_evidence_puts_total{kind}, andon_evidence_failures_total.
+// With a bucket (CopyTo) what is worth most is copied there, too, and found there when it is no longer here.
+//
+// Metrics: andon_evidence_bytes, andon_evidence_frames{kind}, andon_evidence_removed_total{kind,why} (age, room), andon_evidence_puts_total{kind}, andon_evidence_failures_total,
+// andon_evidence_copies_total, andon_evidence_copy_failures_total, andon_evidence_copies_waiting.
 package evidence
 
 import (
@@ -64,6 +67,7 @@ type Entry struct {
 	Bytes    int64  `json:"bytes"` // of picture and note
 	stored   time.Time
 	gone     bool
+	copied   string // the kind as which the bucket has it; empty: it has not
 }
 
 // Store is a folder of frames. It is safe for concurrent use; one process has it.
@@ -74,6 +78,7 @@ type Store struct {
 	metrics *metrics
 	now     func() time.Time
 	looking bool // another process has it
+	bucket  Bucket
 
 	// writing holds one lock for some of the names, so that two who write one frame take turns; it comes before mu.
 	writing [16]sync.Mutex
@@ -247,7 +252,7 @@ func (s *Store) Raise(ref, kind string) (bool, error) {
 }
 
 // Get returns a frame and its note. The error is ErrNotKept where there is none.
-func (s *Store) Get(_ context.Context, ref string) (jpeg, note []byte, err error) {
+func (s *Store) Get(ctx context.Context, ref string) (jpeg, note []byte, err error) {
 	s.mu.Lock()
 	e := s.entries[ref]
 	var kind string
@@ -256,7 +261,7 @@ func (s *Store) Get(_ context.Context, ref string) (jpeg, note []byte, err error
 	}
 	s.mu.Unlock()
 	if e == nil {
-		return nil, nil, fmt.Errorf("%s: %w", ref, ErrNotKept)
+		return s.fetch(ctx, ref)
 	}
 	if jpeg, err = os.ReadFile(s.picture(ref)); err == nil {
 		note, err = os.ReadFile(s.note(ref, kind))
