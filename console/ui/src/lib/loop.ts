@@ -8,6 +8,9 @@ export interface Gain {
   mean: number;
   low: number;
   high: number;
+  /** Bounds of the mean so far, also where the gain goes up and down. */
+  running_low?: number;
+  running_high?: number;
   champion: number;
   challenger: number;
   /** numbers, mean, low, high */
@@ -25,6 +28,20 @@ export interface Finding {
   high: number | null;
   worse: number | null;
   better: number | null;
+  /** Of classes: windows that just the one has right, and McNemar's P value by blocks. */
+  only_champion?: number;
+  only_challenger?: number;
+  mcnemar?: number | null;
+}
+
+export interface Candidate {
+  version: string;
+  passed: boolean;
+  reason?: string;
+  cost?: number;
+  overall?: Finding;
+  golden?: number;
+  lost?: string[];
 }
 
 export interface Campaign {
@@ -39,7 +56,8 @@ export interface Campaign {
   began: number;
   entered: number;
   asking?: string;
-  gate?: { reason: string; cost?: number; findings?: Finding[] };
+  gate?: { reason: string; cost?: number; findings?: Finding[]; golden?: number; lost?: string[] };
+  candidates?: Candidate[];
   beside?: { windows: number; assets: number; slower: number | null; distance: number | null };
   paired?: Gain;
   watched?: Gain;

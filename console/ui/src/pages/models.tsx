@@ -8,6 +8,7 @@ import { ask } from '../lib/letters.ts';
 import { digits, reached, stages, told, verdictTone, type Campaign, type Decision, type Gain, type Loop, type Version } from '../lib/loop.ts';
 import { link } from '../lib/route.ts';
 import { Evaluations } from '../parts/evaluation.tsx';
+import { Gate } from '../parts/gate.tsx';
 import { now } from '../state/feed.ts';
 import { followLoops, loops, loopTurn } from '../state/loops.ts';
 import { route } from '../state/route.ts';
@@ -243,41 +244,7 @@ function Going({ campaign: c }: { campaign: Campaign }) {
         {c.beside && c.beside.windows > 0 && ` It has scored ${count(c.beside.windows)} windows of ${count(c.beside.assets)} assets.`}
       </p>
       {gain && <Sequence gain={gain} watched={!!c.watched} />}
-      {c.gate?.findings && (
-        <div class="scroll-x">
-          <table class="table" data-panel="gate">
-            <caption class="small muted">The gate: {c.gate.reason}</caption>
-            <thead>
-              <tr>
-                <th>Slice</th>
-                <th class="num">Windows</th>
-                <th class="num">Assets</th>
-                <th class="num">Champion’s loss</th>
-                <th class="num">Challenger’s</th>
-                <th class="num">Gain</th>
-                <th class="num">Interval</th>
-                <th class="num">P of not better</th>
-              </tr>
-            </thead>
-            <tbody>
-              {c.gate.findings.map((f) => (
-                <tr key={f.slice}>
-                  <td>{f.slice}</td>
-                  <td class="num">{count(f.windows)}</td>
-                  <td class="num">{count(f.assets)}</td>
-                  <td class="num">{digits(f.champion)}</td>
-                  <td class="num">{digits(f.challenger)}</td>
-                  <td class="num">{digits(f.gain)}</td>
-                  <td class="num">
-                    {digits(f.low)} to {digits(f.high)}
-                  </td>
-                  <td class="num">{digits(f.better)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      <Gate campaign={c} />
     </>
   );
 }
@@ -294,7 +261,8 @@ function Sequence({ gain: g, watched }: { gain: Gain; watched: boolean }) {
     <figure class="loop-sequence">
       <figcaption class="small">
         Gain of {watched ? 'the new champion over the one before' : 'the challenger'}: <b>{digits(g.mean)}</b>, between <b>{digits(g.low)}</b> and <b>{digits(g.high)}</b> at every look with a chance of{' '}
-        {percent(1 - g.alpha)}; loss {digits(g.challenger)} against {digits(g.champion)}, by {count(g.assets)} assets and {count(g.windows)} windows.
+        {percent(1 - g.alpha)}
+        {g.running_low != null && g.running_high != null && `, if the gain stays as it is (of one that wanders the mean so far is between ${digits(g.running_low)} and ${digits(g.running_high)})`}; loss {digits(g.challenger)} against {digits(g.champion)}, by {count(g.assets)} assets and {count(g.windows)} windows.
       </figcaption>
       {points.length > 1 && (
         <svg viewBox={`0 0 ${w} ${h}`} role="img" aria-label={`The gain after ${g.numbers} numbers is between ${digits(g.low)} and ${digits(g.high)}`} preserveAspectRatio="none">
