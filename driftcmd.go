@@ -25,7 +25,7 @@ func (c *driftCommand) Run(t *talk) error {
 	if err != nil {
 		return err
 	}
-	q := url.Values{"pipeline": {c.Pipeline}, "version": {c.Version}, "rounds": {"1"}}
+	q := url.Values{"pipeline": {c.Pipeline}, "version": {c.Version}, "rounds": {"20"}} // each feature's newest: cameras that came later have rounds of their own
 	if c.JSON {
 		var all json.RawMessage
 		if err := call(t.ctx, "GET", base+"/api/v1/drift?"+q.Encode(), nil, &all); err != nil {

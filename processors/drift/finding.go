@@ -154,7 +154,9 @@ func compareFeature(s *event.Sketch, f *event.SketchFeature) Finding {
 		return out
 	}
 	// What one independent row's rank varies by, over what the mean's does.
-	if out.Effective = values; v > 0 {
+	if out.Effective = values; s.Stranger && v == 0 {
+		out.Effective = 0 // nothing is said of it
+	} else if v > 0 {
 		out.Effective = math.Min(f.Tests[testPlace].Square/n/v, values)
 	}
 	if values > 0 {
@@ -237,6 +239,9 @@ func Estimates(s *event.Sketch) (all []Estimate) {
 			values := n - float64(f.Missing)
 			sd := math.Sqrt(f.SquaredSum / values)
 			e := Estimate{Metric: "loss", Windows: s.Windows, Value: f.Sum / values, Before: f.ExpectedSum / values, Error: math.Sqrt(v) * sd}
+			if v == 0 {
+				e.Error = math.NaN() // of cameras that the reference cannot judge
+			}
 			// Upward only: that it has become better is no reason to do anything.
 			e.P = student(f.Tests[testPlace].Sum/n, v, freedom) / 2
 			if e.Value < e.Before {

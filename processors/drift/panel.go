@@ -198,6 +198,9 @@ func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 	}
 	r.Estimates = Estimates(&whole)
 	if r.Windows < c.Windows/2 { // a piece that another model cut short says too little
+		if l.Apart != "" {
+			r.Estimates = nil
+		}
 		return r, nil
 	}
 	l.judge(&r, c)
@@ -205,7 +208,11 @@ func (p *Panel) end(l *panelLine, c *Config) (event.Round, []event.Alarm) {
 	alarms = append(alarms, l.decide(event.AlarmInput, &r, c, func(f *Finding) bool { return f.Role == event.RoleInput || f.Role == event.RoleTogether })...)
 	alarms = append(alarms, l.decide(event.AlarmPrediction, &r, c, func(f *Finding) bool { return f.Role == event.RolePrediction })...)
 	alarms = append(alarms, l.decide(event.AlarmEstimated, &r, c, func(f *Finding) bool { return f.Role == event.RoleLoss })...)
-	return r, append(alarms, p.retire(l, &r)...)
+	alarms = append(alarms, p.retire(l, &r)...)
+	if l.Apart != "" { // its frames are part of another round's estimates
+		r.Estimates = nil
+	}
+	return r, alarms
 }
 
 // judge says of each finding whether it counts.

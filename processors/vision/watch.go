@@ -33,8 +33,10 @@ type watch struct {
 	file      []byte
 	full      bool // it was told that there are more cameras than are watched
 	// guests watch the strangers each by itself, too; apart names the camera of a guest's own watch.
-	guests   map[string]*watch
-	apart    string
+	guests map[string]*watch
+	apart  string
+	// word is how sure the model may be, where its reference tells, for a guest.
+	word     *drift.Pictures
 	saved    *savedWatch
 	values   []float64
 	sight    sight
@@ -136,7 +138,7 @@ func (w *watch) add(camera string, at int64, pos event.Position) {
 		return
 	}
 	before := w.names
-	file, err := learn(*r, before)
+	file, err := learn(*r, before, w.word)
 	w.rows.Values, w.rows.Asset, w.rows.At = nil, nil, nil
 	if err == nil {
 		err = w.compare(file)
@@ -156,13 +158,17 @@ func (w *watch) add(camera string, at int64, pos event.Position) {
 }
 
 // learn makes a reference's file of rows whose cameras are named.
-func learn(r drift.Rows, names []string) ([]byte, error) {
+func learn(r drift.Rows, names []string, word *drift.Pictures) ([]byte, error) {
 	rows, cameras := ofKinds(r, names)
 	p, err := drift.NewProfile(rows)
 	if err != nil {
 		return nil, err
 	}
-	return (&drift.Pictures{Profile: p, Cameras: cameras}).AppendBinary(nil)
+	learned := drift.Pictures{Profile: p, Cameras: cameras}
+	if word != nil {
+		learned.Judges, learned.Sure = word.Judges, word.Sure
+	}
+	return learned.AppendBinary(nil)
 }
 
 // compare takes a reference that was learned here, read from its file, so that it is the same after a restart.
@@ -260,7 +266,7 @@ func (w *watch) begin() {
 		w.observe()
 		return
 	}
-	names, roles := inputs(w.model, nil)
+	names, roles := inputs(w.model, w.word)
 	w.rows = drift.Rows{From: event.ReferenceLine, Names: names, Roles: roles, Condition: 0, Piece: w.cfg.Windows, Risk: -1, Threshold: 0.5, Alone: true}
 }
 

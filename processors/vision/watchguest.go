@@ -6,10 +6,11 @@ import (
 
 	"andon/event"
 	"andon/model"
+	"andon/processors/drift"
 )
 
 // What the model's reference knows says whether a camera that came later shows what the model knows, and of few cameras not even that. So it is a guest, too: its own first frames are a reference of its own, by which it is
-// told when it changes. Its pieces are rounds of their own (event.Sketch's Apart), since it has far fewer frames than all the others.
+// told when it changes, also in what the model is expected to lose by it. Its pieces are rounds of their own (event.Sketch's Apart), since it has far fewer frames than all the others.
 
 const (
 	// mostGuests bounds what guests take: some 30 KB each while they learn, 10 KB then.
@@ -35,6 +36,9 @@ func (w *watch) guest(name string) *watch {
 		w.guests = map[string]*watch{}
 	}
 	g := &watch{cfg: w.cfg, line: w.line, apart: name}
+	if p := w.reference; p != nil && p.Judges {
+		g.word = &drift.Pictures{Judges: true, Sure: p.Sure}
+	}
 	w.guests[name] = g
 	return g
 }
@@ -49,7 +53,7 @@ func (w *watch) visit(m *model.Model, f *looked, s *event.Sight, x *sight) {
 	if _, ok := g.number(f.Camera); !ok {
 		return
 	}
-	g.values = x.append(append(g.values[:0], 0), m, nil)
+	g.values = x.append(append(g.values[:0], 0), m, g.word)
 	for i, v := range g.values {
 		g.values[i] = float64(float32(v))
 	}

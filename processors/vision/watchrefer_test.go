@@ -121,7 +121,8 @@ func TestReferenceKeepsQuiet(t *testing.T) {
 	strangers, guest := 0, 0
 	for _, s := range sketches {
 		if s.Apart != "" {
-			if guest++; s.Apart != "hall-5" || s.Group != "hall-5" || s.Stranger || s.Reference != event.ReferenceLine || s.Windows != 200 {
+			if guest++; s.Apart != "hall-5" || s.Group != "hall-5" || s.Stranger || s.Reference != event.ReferenceLine || s.Windows != 200 ||
+				!slices.ContainsFunc(s.Features, func(f event.SketchFeature) bool { return f.Role == event.RoleLoss }) {
 				t.Fatalf("what is apart: %+v", s)
 			}
 		}
@@ -201,6 +202,10 @@ func TestGuestIsWatched(t *testing.T) {
 		i := slices.IndexFunc(found, func(a event.Alarm) bool { return a.Kind == event.AlarmInput })
 		if i < 0 {
 			t.Fatalf("half the exposure raised %+v", found)
+		}
+		// What is expected of the model is told of that camera's frames only, and upwards.
+		if j := slices.IndexFunc(found, func(a event.Alarm) bool { return a.Kind == event.AlarmEstimated }); j >= 0 && (found[j].Causes[0].Group != "hall-2" || !(found[j].Loss > found[j].Before)) {
+			t.Errorf("%+v", found[j])
 		}
 		a := found[i]
 		if c := a.Causes[0]; c.Feature != "brightness" || c.Group != "hall-2" || c.Now > 0.65*c.Before || a.Since < 1e15+450*1e9 || !strings.HasSuffix(a.ID[:strings.LastIndex(a.ID, "/")], "m/hall-2") {
