@@ -331,11 +331,8 @@ func (a *appliance) QueryParams(ctx context.Context, sql string, params map[stri
 	case newestScores, recentRisks, assetNewest, assetSpan, assetRows, assetRowsThinned, assetScores, assetScoresThinned:
 		return table("a", "b", "c"), nil
 	}
-	if params != nil { // a question of a page that has nothing to tell here
-		if strings.Contains(sql, "drift") || sql == driftPipelines {
-			return (&panelStore{}).QueryParams(ctx, sql, params, limit)
-		}
-		return &event.Table{}, nil
+	if params != nil || sql == driftPipelines { // a question of a page that has little to tell here
+		return (&panelStore{}).QueryParams(ctx, sql, params, limit)
 	}
 	return a.person(sql, limit)
 }
