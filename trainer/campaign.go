@@ -91,7 +91,7 @@ type campaign struct {
 	Alarms  []string `json:"alarms,omitempty"`
 	// Since is the event time at which what the alarms speak of began, Unix nanoseconds; 0 where that is not known.
 	Since int64 `json:"since,omitempty"`
-	// Estimated is what the champion was estimated to lose by then, where an alarm said so.
+	// Estimated is the loss that an alarm told of the champion by then, where one of its estimate did.
 	Estimated *estimate `json:"estimated,omitempty"`
 	// By is the person who started it, or moved the champion.
 	By         string `json:"by,omitempty"`
@@ -394,8 +394,8 @@ func (t *Trainer) start(ctx context.Context, s *student, d Decision, champion, c
 		if a.Since > 0 && (c.Since == 0 || a.Since < c.Since) {
 			c.Since = a.Since
 		}
-		if a.Kind == event.AlarmEstimated && finite(a.Loss) && finite(a.Before) {
-			c.Estimated = &estimate{a.Metric, a.Before + a.Loss}
+		if a.Kind == event.AlarmEstimated && finite(a.Loss) {
+			c.Estimated = &estimate{a.Metric, a.Loss}
 		}
 	}
 	t.mu.Unlock()

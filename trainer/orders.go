@@ -83,7 +83,7 @@ func (t *Trainer) dearer(s *student, c *campaign) string {
 		if a.Kind != event.AlarmEstimated || a.Version != c.Challenger {
 			continue
 		}
-		if e := c.Estimated; e != nil && e.Metric == a.Metric && a.Before+a.Loss < e.Value {
+		if e := c.Estimated; e != nil && e.Metric == a.Metric && a.Loss < e.Value {
 			continue
 		}
 		return describe(a)

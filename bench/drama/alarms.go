@@ -19,7 +19,7 @@ type raised struct {
 	// since and at are cycles of the fleet, told is the wall clock's.
 	since, at float64
 	told      time.Time
-	// loss is above before, in cycles where the metric is of the value.
+	// loss of an estimate is what is lost, of what labels tell how much that is above before.
 	loss, before float64
 	features     []string
 	assets       [][]string // of each feature, the furthest off
@@ -149,11 +149,11 @@ func (s *engines) estimate(ctx context.Context) (err error) {
 	if s.estimated, err = s.alarm(ctx, event.AlarmEstimated); err != nil {
 		return err
 	}
-	if !(s.estimated.loss > 0) {
-		return fmt.Errorf("%w: the loss is estimated to rise by %v", errNot, s.estimated.loss)
+	if !(s.estimated.loss > s.estimated.before) { // the panel tells the loss itself, and not how much it is above that before
+		return fmt.Errorf("%w: the loss is estimated to be %v, of %v before", errNot, s.estimated.loss, s.estimated.before)
 	}
 	_, other, _, _ := s.fleet.state()
-	s.say("estimated without a label: %s %.3g, of %.3g at training; %d engines of the other kind have failed by now", s.estimated.metric, s.estimated.before+s.estimated.loss, s.estimated.before, other)
+	s.say("estimated without a label: %s %.3g, of %.3g at training; %d engines of the other kind have failed by now", s.estimated.metric, s.estimated.loss, s.estimated.before, other)
 	return nil
 }
 
