@@ -12,8 +12,8 @@ import (
 	"andon/sinks/kafka"
 )
 
-// Room for the journal of models on the embedded broker: 30,000 moves, or 10,000 versions.
-const journalBytes = 16 << 20
+// Room for the journal of models on the embedded broker: 60,000 moves, or some 5,000 versions, whose lineage is most of it.
+const journalBytes = 32 << 20
 
 // follower keeps the registry with the journal of models, which all replicas follow.
 type follower struct {

@@ -76,6 +76,10 @@ func (c *modelRebuild) Run(t *talk) error {
 	}
 	defer local.close()
 	local.Get = models.Get
+	if local.Dir, err = os.MkdirTemp("", "andon-training-"); err != nil { // of a command's files, which nobody wants afterwards
+		return environment(fmt.Errorf("make a folder for the training: %w", err))
+	}
+	defer os.RemoveAll(local.Dir)
 	info, err := models.Find(c.Pipeline, c.Version)
 	if err != nil {
 		return usage(fmt.Errorf("%w: andon model list shows those there are", err))

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,16 +26,8 @@ func newPupil(ctx context.Context, cfg *Config, at func() engine.Endpoint, log *
 	if err != nil {
 		return nil, environment(err)
 	}
-	dir, err := os.MkdirTemp("", "andon-training-") // of a command's files
-	if err != nil {
-		store.Close()
-		return nil, environment(fmt.Errorf("make a folder for the training: %w", err))
-	}
 	source := &lessons{Store: store, look: func() (*evidence.Store, error) { return evidence.Look(cfg.evidenceDir()) }}
-	return &pupil{store: store, Local: trainer.Local{Source: source, Memory: cfg.Trainer.Memory, Dir: dir, Limits: adopt.DefaultLimits()}}, nil
+	return &pupil{store: store, Local: trainer.Local{Source: source, Memory: cfg.Trainer.Memory, Limits: adopt.DefaultLimits()}}, nil
 }
 
-func (p *pupil) close() {
-	p.store.Close()
-	_ = os.RemoveAll(p.Dir) // of no use to anybody any more
-}
+func (p *pupil) close() { p.store.Close() }

@@ -37,7 +37,7 @@ type trainerCommand struct {
 // Help is what --help says beyond the flags.
 func (trainerCommand) Help() string {
 	return `Takes trainings that an appliance with trainer.workers.by: kafka puts into the topic of jobs, one at a time, reads rows and labels from ClickHouse, and hands the model back through Kafka: of the
-configuration it needs kafka, clickhouse and topics, and for frames evidence.dir, where the appliance's kept frames are. Settings of pipelines come with the job. SIGTERM gives the job at hand back.`
+configuration it needs kafka, clickhouse and topics, and for frames evidence.dir, where the appliance's kept frames are. Settings of pipelines come with the job; a program that network: command names must be on the worker's machine, which keeps its log. SIGTERM gives the job at hand back.`
 }
 
 func (c *trainerCommand) Run(t *talk) error {
@@ -86,7 +86,7 @@ func (c *trainerCommand) Run(t *talk) error {
 		return err
 	}
 	defer local.close()
-	local.Meters = meters(devices)
+	local.Meters, local.Dir = meters(devices), cfg.trainingsDir()
 
 	if err := ingest.EnsureTopics(t.ctx, cfg.Kafka, nil, slog.New(slog.DiscardHandler)); err != nil { // one clear error where there is no broker
 		return environment(err)

@@ -63,10 +63,16 @@ func security(at ingest.Config) replay.Security {
 // newTeacher makes the trainer of the pipelines that have a model section; every model that it makes is told to the store.
 func newTeacher(cfg *Config, store *lessons, models *model.Registry, out func(event.Training), log *slog.Logger, reg prometheus.Registerer) *trainer.Trainer {
 	tc := cfg.Trainer
-	if tc.Dir == "" {
-		tc.Dir = cfg.path("trainings")
-	}
+	tc.Dir = cfg.trainingsDir()
 	return trainer.New(tc, cfg.taught(), store, models, out, log, reg)
+}
+
+// trainingsDir is where trainings by a command have their folders.
+func (c *Config) trainingsDir() string {
+	if c.Trainer.Dir != "" {
+		return c.Trainer.Dir
+	}
+	return c.path("trainings")
 }
 
 // taught lists the pipelines that have a model section.

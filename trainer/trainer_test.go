@@ -108,6 +108,32 @@ func TestFirstModel(t *testing.T) {
 	})
 }
 
+// many is a Maker elsewhere.
+type many struct{ Maker }
+
+func (many) Parallel() int { return 2 }
+
+// Trainings here take turns; elsewhere as many are under way as the maker takes.
+func TestTurns(t *testing.T) {
+	tr := New(Default(), nil, &warehouse{}, &shelf{}, func(event.Training) {}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	take := func(n int) {
+		t.Helper()
+		for range n {
+			if _, err := tr.turn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := tr.turn(over); err == nil {
+			t.Errorf("more than %d trainings are under way", n)
+		}
+	}
+	take(1)
+	tr.MakeBy(many{})
+	take(2)
+}
+
 func TestTrigger(t *testing.T) {
 	orttest.Open(t)
 	synctest.Test(t, func(t *testing.T) {
