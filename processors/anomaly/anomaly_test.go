@@ -95,11 +95,22 @@ func TestScores(t *testing.T) {
 		}
 		before, within := 0, 0
 		for i, s := range all {
+			high := s.Risk >= 0.5
+			if name == "surprise" { // an alarm is at one slot, and the risk stays for as long as the window holds it
+				for back := 0; high && back < cfg.Look() && all[i-back].Value < 1; back++ {
+					if back == cfg.Look()-1 || i == back {
+						t.Fatalf("a risk of %v at score %d, and no alarm in its window", s.Risk, i)
+					}
+				}
+				if high = s.Value >= 1; high && (s.Risk < 0.5 || i+cfg.Look() <= len(all) && all[i+cfg.Look()-1].Risk < 0.5) {
+					t.Fatalf("the alarm at score %d is not in all windows that hold it", i)
+				}
+			}
 			if s.end != int64(61+i)*10e9 || s.start != s.end-int64(cfg.Look())*10e9 || !(s.Risk >= 0 && s.Risk <= 1) || s.Value < 0 {
 				t.Fatalf("%s: score %d is %+v", name, i, s)
 			}
 			switch at := 60 + i; {
-			case s.Risk < 0.5:
+			case !high:
 			case at >= 400 && at < 480: // and back
 				within++
 			default:

@@ -125,7 +125,7 @@ func (c *Config) Look() int {
 }
 
 // way counts what the detectors' code makes of the same settings and rows; one more with each change that gives other scores.
-const way = 2
+const way = 3
 
 // Version names what gives the scores, by all that they depend on but the rows: the detector and its settings, and how rows become slots. There is no file behind it.
 func (c *Config) Version(r *model.Recipe) string {

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -29,14 +30,18 @@ func verdict(size float64) event.Verdict {
 // below is the greatest risk that is no alarm: one half is the limit.
 var below = math.Nextafter32(0.5, 0)
 
-// surprises is one detector of surprise a signal; what surprises most counts.
+// surprises is one detector of surprise a signal; what surprises most counts. The value is of the newest slot; the risk is that of the window, so it stays while the window holds what was an alarm, and a rule sees it.
 type surprises struct {
 	alarm float64
+	look  int
 	all   []*surprise.Detector
+	// high is the risk of an alarm that is within the window for left slots more.
+	high float32
+	left int
 }
 
-func newSurprises(cfg surprise.Config, signals int) *surprises {
-	d := &surprises{alarm: cfg.Alarm}
+func newSurprises(cfg surprise.Config, look, signals int) *surprises {
+	d := &surprises{alarm: cfg.Alarm, look: look}
 	for range signals {
 		d.all = append(d.all, surprise.New(cfg))
 	}
@@ -49,10 +54,18 @@ func (d *surprises) update(values []float32) (event.Verdict, bool) {
 		most = max(most, d.all[i].Update(float64(x)))
 	}
 	v := verdict(most / d.alarm)
+	if d.left > 0 {
+		d.left--
+		v.Risk = max(v.Risk, d.high)
+	}
+	if v.Value >= 1 {
+		d.high, d.left = v.Risk, d.look-1
+	}
 	return v, told
 }
 
 func (d *surprises) gap() {
+	d.left = 0
 	for _, s := range d.all {
 		s.Gap()
 	}
@@ -61,6 +74,8 @@ func (d *surprises) gap() {
 func (d *surprises) learned() bool { return d.all[0].Warm() } // all have had as many values
 
 func (d *surprises) appendState(dst []byte) ([]byte, error) {
+	dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(d.high))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(d.left)) //nolint:gosec // Validate bounds what it looks back
 	for _, s := range d.all {
 		at := len(dst)
 		dst = s.AppendState(append(dst, 0, 0, 0, 0))
@@ -69,8 +84,15 @@ func (d *surprises) appendState(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-func restoreSurprises(data []byte, cfg surprise.Config, signals int) (*surprises, error) {
-	d := &surprises{alarm: cfg.Alarm}
+func restoreSurprises(data []byte, cfg surprise.Config, look, signals int) (*surprises, error) {
+	d := &surprises{alarm: cfg.Alarm, look: look}
+	if len(data) < 8 {
+		return nil, fmt.Errorf("the state of %d bytes is cut short", len(data))
+	}
+	d.high, d.left, data = math.Float32frombits(binary.LittleEndian.Uint32(data)), int(binary.LittleEndian.Uint32(data[4:])), data[8:]
+	if !(d.high >= 0 && d.high <= 1) || d.left >= look {
+		return nil, fmt.Errorf("a risk of %v for %d slots is none", d.high, d.left)
+	}
 	for range signals {
 		part, rest, ok := cutLength(data)
 		if !ok {

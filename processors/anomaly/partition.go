@@ -93,7 +93,7 @@ func (p *Partition) detector() detector {
 	if p.cfg.Baseline != nil {
 		return newDepartures(*p.cfg.Baseline, p.signals)
 	}
-	return newSurprises(*p.cfg.Surprise, p.signals)
+	return newSurprises(*p.cfg.Surprise, p.cfg.Look(), p.signals)
 }
 
 func (p *Partition) forget(name string) {

@@ -94,7 +94,7 @@ func (p *Partition) restore(state []byte) (detector, error) {
 	if p.cfg.Baseline != nil {
 		return restoreDepartures(state, *p.cfg.Baseline, p.signals)
 	}
-	return restoreSurprises(state, *p.cfg.Surprise, p.signals)
+	return restoreSurprises(state, *p.cfg.Surprise, p.cfg.Look(), p.signals)
 }
 
 // putLength writes the length of what follows the first four bytes into these.
