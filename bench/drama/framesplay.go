@@ -60,13 +60,14 @@ func playFrames(ctx context.Context, st *stage) error {
 	return err
 }
 
-// framesConfig is the appliance's configuration: a network of the default's kind that looks at smaller pictures and begins with the champion's parameters, a watch whose piece is a half of the clip, and stages of the loop that are as short as the play's clock.
+// framesConfig is the appliance's configuration: a network of the default's kind that looks at smaller pictures and begins with the champion's parameters, a watch whose piece is a quarter of the clip, and stages of the loop that are as short as the play's clock.
 func (p *plan) framesConfig(frames int) string {
 	size := "width: 96, height: 54"
 	if p.short {
 		size = "width: 64, height: 36"
 	}
-	piece := int(float64(frames)/clipRate) * len(counters) / 2 // a frame a second
+	// A frame a second of each camera. What labels tell of at the begin is the reference, a bit more than a half of the clip: in pieces of a quarter it has some, by which what differs between pieces is known.
+	piece := int(float64(frames)/clipRate) * len(counters) / 4
 	return fmt.Sprintf(`
 libraries: %q
 log: {level: INFO}
@@ -92,7 +93,7 @@ pipelines:
         - {name: blurred, perturb: {kind: blur}, judged: false}
         - {name: occluded, perturb: {kind: occlusion}, judged: false}
       picture: {labels: [clear, person], normal: clear, %s, min_frames: 100, block: %ds}
-    drift: {windows: %d, learn: %d, dwell: 2}
+    drift: {windows: %d, learn: %d, dwell: 2, false_discovery: 0.1}   # few pieces say little of what is usual between them
     loop:
       cooldown: 5s
       fresh: 120
@@ -188,7 +189,7 @@ func (s *watchers) acts(running context.Context) []act {
 func (s *watchers) day(running context.Context) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		go s.crew.run(running)
-		const quiet = 3
+		const quiet = 6
 		if err := s.await(ctx, fmt.Sprintf("%d rounds of the watch", quiet), 4*time.Minute, func(ctx context.Context) (bool, error) {
 			rows, err := s.house.sql(ctx, "SELECT uniqExact(round) FROM andon.drift_findings WHERE pipeline = '"+s.pipeline+"'")
 			return err == nil && len(rows) == 1 && number(rows[0][0]) >= quiet, nil
