@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"andon/console"
 	"andon/event"
@@ -105,6 +106,7 @@ pipelines:
     source: {topic: plant.pumps, signals: [a]}
     window: {grid: 1m, length: 4}
 `, "--kafka-listen", "127.0.0.1:0")
+	begin := time.Now()
 	for range 2 {
 		if code, out, talk := ask(t, "label", "--data", p.data, "--pipeline", "pumps", "--asset", "p1", "--time", "2026-01-31T05:00:00Z", "--missed", "--note", "leak"); code != exitOK || !strings.HasPrefix(out, "andon.labels/0@") {
 			t.Fatalf("exit code %d: %s%s", code, out, talk)
@@ -113,6 +115,11 @@ pipelines:
 	p.await(t, "the label", func() bool { return p.number(t, "SELECT count() FROM andon.labels") == 2 })
 	if rows := p.sql(t, "SELECT pipeline, asset, label, weight, note, who != '' FROM andon.golden"); fmt.Sprint(rows) != "[[pumps p1 missed 5 leak 1]]" && fmt.Sprint(rows) != "[[pumps p1 missed 5 leak true]]" {
 		t.Errorf("golden: %v", rows)
+	}
+	t.Logf("golden after %v, with a second mark", time.Since(begin).Round(time.Millisecond))
+	// The training set is made of these.
+	if labels, err := learned(t, p.data).Labels(t.Context(), "pumps", ""); err != nil || len(labels) != 1 || labels[0].Kind != event.KindMissed || labels[0].Weight != 5 || !labels[0].Golden || labels[0].Asset != "p1" {
+		t.Errorf("learned from: %+v, %v", labels, err)
 	}
 	a, err := readAddresses(p.data)
 	if err != nil {

@@ -17,6 +17,7 @@ type history struct {
 	slots   chan struct{}
 	timeout time.Duration
 	metrics *metrics
+	memo    memo
 }
 
 func newHistory(store Querier, atOnce int, timeout time.Duration, m *metrics) *history {

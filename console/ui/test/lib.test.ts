@@ -7,7 +7,7 @@ import { FRAME_ROWS, parseFrame } from '../src/lib/protocol.ts';
 import { bytesOf, hexOf, oneLine, place, textOf } from '../src/lib/letters.ts';
 import { link, parseRoute } from '../src/lib/route.ts';
 import { around, steadyRange, ticks, visible, windowChoices } from '../src/lib/windows.ts';
-import { choices, course, missed } from '../src/lib/labels.ts';
+import { choices, course, frameWords, labelsOf, missed, type Waiting } from '../src/lib/labels.ts';
 
 test('numbers for people', () => {
   assert.equal(f.count(1234567), '1.23 M');
@@ -144,6 +144,20 @@ test('a course breaks where there is no number', () => {
   const points = [0, 5, 10].map((day, i) => ({ day, y: i === 1 ? null : i }));
   assert.equal(course(points, 0, 10, 2), 'M0.00 100.00M100.00 0.00');
   assert.equal(course([{ day: 3, y: 1 }], 3, 3, 2), 'M50.00 50.00');
+});
+
+test('a frame in which the model saw nothing is learned from heavily where there was something', () => {
+  const w: Waiting = { why: 'missed', asset: 'dock', start: 's', end: 's', risk: 0, value: 0, class: 'clear', captured: '5' };
+  const person = { pipeline: 'p', asset: 'dock', time: 's', label: 'person', golden: true, weight: 5 };
+  assert.deepEqual(labelsOf('p', w, 'person'), [person, { ...person, label: 'missed' }]);
+  assert.deepEqual(labelsOf('p', w, 'clear'), [{ pipeline: 'p', asset: 'dock', time: 's', label: 'clear' }]);
+  assert.deepEqual(labelsOf('p', { ...w, class: 'vest' }, 'person'), [{ pipeline: 'p', asset: 'dock', time: 's', label: 'person' }]);
+  assert.deepEqual(labelsOf('p', { ...w, why: 'unseen', class: undefined }, 'person'), [{ pipeline: 'p', asset: 'dock', time: 's', label: 'person' }]);
+  assert.deepEqual(labelsOf('p', { why: 'uncertain', asset: 'a', start: 's', end: 'e', risk: 0, value: 0 }, 'anomaly'), [{ pipeline: 'p', asset: 'a', time: 's', until: 'e', label: 'anomaly' }]);
+  assert.deepEqual(labelsOf('p', { why: 'uncertain', asset: 'a', start: 's', end: 'e', risk: 0, value: 0 }, 'failure'), [{ pipeline: 'p', asset: 'a', time: 'e', label: 'failure' }]);
+  assert.deepEqual(frameWords(['clear', 'person']), ['clear', 'person', 'missed']);
+  assert.deepEqual(frameWords(['person']), ['person', 'clear', 'missed']);
+  assert.equal(frameWords(Array.from({ length: 20 }, (_, i) => `c${i}`)).length, 9);
 });
 
 test('what is missed is golden and heavy', () => {

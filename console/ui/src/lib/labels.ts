@@ -51,6 +51,38 @@ export function choices(task: string): string[] {
   return ['normal', 'anomaly', 'missed'];
 }
 
+/** frameWords are the words for a frame: what the model knows, that there is nothing, and that something was missed. */
+export function frameWords(labels: string[]): string[] {
+  const normal = labels.some((l) => l === 'clear' || l === 'normal');
+  return [...labels.slice(0, normal ? 8 : 7), ...(normal ? [] : ['clear']), 'missed'];
+}
+
+/** Waiting is a window or frame that waits for a label. */
+export interface Waiting {
+  why: 'uncertain' | 'fired' | 'missed' | 'unseen';
+  asset: string;
+  start: string;
+  end: string;
+  risk: number;
+  value: number;
+  version?: string;
+  class?: string;
+  fired?: string[];
+  captured?: string;
+  evidence?: string;
+}
+
+/** labelsOf are what a word says of what waits. Something in a frame in which the model saw nothing is what it missed: golden, heavy, and the loop hears of it. */
+export function labelsOf(pipeline: string, w: Waiting, word: string): LabelAsk[] {
+  const frame = w.captured !== undefined;
+  const at = frame || word === 'failure' ? { time: w.end } : { time: w.start, until: w.end };
+  const l: LabelAsk = { pipeline, asset: w.asset, ...at, label: word };
+  if (word === 'missed') return [missed({ pipeline, asset: w.asset, ...at })];
+  const blind = frame && w.why !== 'unseen' && (!w.class || w.class === 'clear' || w.class === 'normal');
+  if (blind && word !== 'clear' && word !== 'normal') return [{ ...l, golden: true, weight: 5 }, missed({ pipeline, asset: w.asset, ...at })];
+  return [l];
+}
+
 /** course makes the path of one line in a box of 100 by 100, from the day and the number of each point; null where there is none. */
 export function course(points: { day: number; y: number | null }[], from: number, to: number, high: number): string {
   let path = '';

@@ -3,7 +3,8 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { count, duration, percent } from '../lib/format.ts';
-import { choices, course, tell, type LabelAsk } from '../lib/labels.ts';
+import { evidenceURL } from '../lib/cameras.ts';
+import { choices, course, frameWords, labelsOf, tell, type LabelAsk, type Waiting } from '../lib/labels.ts';
 import { link } from '../lib/route.ts';
 import { ask } from '../lib/letters.ts';
 import { pipelines } from '../state/line.ts';
@@ -37,22 +38,15 @@ interface Conflict {
   box?: number[];
 }
 
-interface Waiting {
-  asset: string;
-  start: string;
-  end: string;
-  risk: number;
-  value: number;
-  version: string;
-}
-
 interface Truth {
   accuracy: Day[];
   lag: { label: string; labels: number; p50: number | null; p95: number | null }[];
   coverage: { version: string; predictions: number; settled: number; labelled: number }[];
   conflicts: Conflict[];
   queue: Waiting[];
+  labels?: string[];
   truncated?: boolean;
+  since?: string;
 }
 
 type Measure = 'loss' | 'brier' | 'rmse' | 'mae' | 'accuracy' | 'precision' | 'recall' | 'f1' | 'auc';
@@ -119,7 +113,7 @@ function TruthOf({ pipeline, task }: { pipeline: string; task: string }) {
       {t && t.accuracy.length > 0 && <AccuracyPanel days={t.accuracy} pipeline={pipeline} asked={asked} truncated={t.truncated} />}
       {t && <Labels t={t} />}
       {t && t.conflicts.length > 0 && <Conflicts pipeline={pipeline} all={t.conflicts} done={() => turn.value++} />}
-      {t && t.queue.length > 0 && <Queue key={t.queue.length} pipeline={pipeline} task={task} all={t.queue} />}
+      {t && t.queue.length > 0 && <Queue pipeline={pipeline} words={t.queue[0]?.captured ? frameWords(t.labels ?? []) : choices(task)} all={t.queue} />}
     </div>
   );
 }
@@ -139,7 +133,7 @@ function AccuracyPanel({ days, pipeline, asked, truncated }: { days: Day[]; pipe
   const recent = versions.slice(-5);
   return (
     <section class="panel truth" aria-label="Realised accuracy">
-      <h2 class="panel-title">Realised, by the day that was spoken of</h2>
+      <h2 class="panel-title">Realised, by the day that was spoken of, of the newest 30</h2>
       <div class="segments" role="group" aria-label="Measure">
         {there.map(([m, text]) => (
           <a key={m} href={link('truth', [pipeline], { m })} aria-current={m === measure ? 'true' : undefined}>
@@ -200,7 +194,7 @@ function AccuracyPanel({ days, pipeline, asked, truncated }: { days: Day[]; pipe
           </tbody>
         </table>
       </div>
-      {(truncated || days.length > 200) && <p class="faint small">The newest 200 rows; the view andon.accuracy has all.</p>}
+      {(truncated || days.length > 200) && <p class="faint small">The newest 200 rows; the view andon.accuracy_days has all.</p>}
     </section>
   );
 }
@@ -274,37 +268,50 @@ function Conflicts({ pipeline, all, done }: { pipeline: string; all: Conflict[];
   );
 }
 
-/** Queue shows one window after the other: a number labels it and goes on, u takes the last one back. */
-function Queue({ pipeline, task, all }: { pipeline: string; task: string; all: Waiting[] }) {
-  const at = useSignal(0);
-  const told = useRef<LabelAsk[]>([]);
+const reasons: Record<Waiting['why'], string> = {
+  uncertain: 'the model was of two minds',
+  fired: 'a rule acted on it',
+  missed: 'the model saw nothing, the frames around it or another model did',
+  unseen: 'no model has looked at it',
+};
+
+/** name tells what waits from all else. */
+const name = (w: Waiting): string => `${w.asset} ${w.captured ?? w.end}`;
+
+/** Queue shows one window or frame after the other: a number labels it and goes on, u takes the last one back. What was answered stays out, whatever order the next answer comes in. */
+function Queue({ pipeline, words, all }: { pipeline: string; words: string[]; all: Waiting[] }) {
+  const passed = useSignal<string[]>([]);
+  const told = useRef<{ of: string; labels: LabelAsk[] }[]>([]);
   const fault = useSignal('');
-  const words = choices(task);
-  const w = all[at.value];
+  const left = all.filter((w) => !passed.value.includes(name(w)));
+  const w = left[0];
+  const frames = all[0]?.captured !== undefined;
+  const now = useRef({ w, words });
+  now.current = { w, words };
+  const pass = (of: string) => (passed.value = [...passed.peek(), of].slice(-500));
   const label = (word: string) => {
-    const of = all[at.peek()];
+    const of = now.current.w;
     if (!of) return;
-    const l: LabelAsk = { pipeline, asset: of.asset, time: of.start, until: of.end, label: word, ...(word === 'missed' ? { golden: true, weight: 5 } : {}) };
-    if (word === 'failure') Object.assign(l, { time: of.end, until: undefined });
-    told.current.push(l);
-    at.value++;
+    const labels = labelsOf(pipeline, of, word);
+    told.current.push({ of: name(of), labels });
+    pass(name(of));
     fault.value = '';
-    tell([l]).catch((e: Error) => (fault.value = e.message));
+    tell(labels).catch((e: Error) => (fault.value = e.message));
   };
   const undo = () => {
-    const l = told.current.pop();
-    if (!l) return;
-    at.value--;
-    tell([{ ...l, withdrawn: true }]).catch((e: Error) => (fault.value = e.message));
+    const last = told.current.pop();
+    if (!last) return;
+    passed.value = passed.peek().filter((n) => n !== last.of);
+    tell(last.labels.map((l) => ({ ...l, withdrawn: true }))).catch((e: Error) => (fault.value = e.message));
   };
   useEffect(() => {
     const press = (e: KeyboardEvent) => {
       if (e.target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
       if (e.ctrlKey || e.metaKey || e.altKey) return;
-      const word = words[Number(e.key) - 1];
+      const word = now.current.words[Number(e.key) - 1];
       if (word) label(word);
       else if (e.key === 'u') undo();
-      else if (e.key === 'n') at.value++;
+      else if (e.key === 'n' && now.current.w) pass(name(now.current.w));
     };
     addEventListener('keydown', press);
     return () => removeEventListener('keydown', press);
@@ -312,11 +319,24 @@ function Queue({ pipeline, task, all }: { pipeline: string; task: string; all: W
   return (
     <section class="panel truth" aria-label="Waiting for a label">
       <h2 class="panel-title">
-        Waiting for a label <span class="faint num">{Math.max(0, all.length - at.value)}</span>
+        Waiting for a label <span class="faint num">{left.length}</span>
       </h2>
-      <p class="faint small">The windows of which the model was least sure, one an asset. A number labels and goes on, n goes on, u takes the last one back.</p>
+      <p class="faint small">
+        {frames ? 'Kept frames that nobody has labelled: what the model may have missed first, then what rules fired at, then what it was least sure of.' : 'The windows of which the model was least sure, one an asset.'} A
+        number labels and goes on, n goes on, u takes the last one back.
+      </p>
       {fault.value && <p role="alert">{fault.value}</p>}
-      {w ? (
+      {w && w.captured ? (
+        <figure class="truth-frame">
+          <a href={link('cameras', [pipeline, w.asset], { frame: w.captured })} aria-label={`${w.asset} on the page Cameras`}>
+            <img src={evidenceURL(w.evidence ?? '')} alt={`${w.asset}: ${w.class || 'nothing'}`} />
+          </a>
+          <figcaption>
+            <strong>{w.asset}</strong> <span class="num">{w.start.slice(0, 19).replace('T', ' ')}</span>: {reasons[w.why]}
+            {w.fired?.length ? ` (${w.fired.join(', ')})` : ''}. {w.version ? `Seen: ${w.class || 'nothing'}, risk ${w.risk.toFixed(3)}.` : ''} <a href={evidenceURL(w.evidence ?? '')}>Evidence</a>
+          </figcaption>
+        </figure>
+      ) : w ? (
         <p>
           <a href={link('asset', [pipeline, w.asset])}>
             <strong>{w.asset}</strong>
