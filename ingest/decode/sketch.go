@@ -67,6 +67,8 @@ func quickSketch(data []byte) (s event.Sketch, ok bool) {
 			s.Group = c.text()
 		case "stranger":
 			s.Stranger = c.truth()
+		case "apart":
+			s.Apart = c.text()
 		case "piece":
 			s.Piece = c.integer(math.MinInt64, math.MaxInt64)
 		case "last":

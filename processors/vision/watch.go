@@ -177,7 +177,7 @@ func (w *watch) compare(file []byte) error {
 	if err != nil {
 		return err
 	}
-	if names, _ := inputs(w.model, p); !slices.Equal(p.Inputs, names) {
+	if names, _ := inputs(w.model, w.word); !slices.Equal(p.Inputs, names) {
 		return errors.New("it is of other inputs")
 	}
 	w.file = file

@@ -221,6 +221,58 @@ func TestGuestIsWatched(t *testing.T) {
 	}
 }
 
+// A state that an earlier program wrote, of a camera that was watched by other inputs, is told of and learned anew.
+func TestGuestOfOtherInputs(t *testing.T) {
+	m := referred(t, halls(t, 1, 1, 500, nil), 0.1)
+	g := seers(t, m)
+	frames := halls(t, 2, 2, 320, nil)
+	p, err := g.line.Open("in", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, _, err := p.See(t.Context(), frames[:1200], 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := p.watch.save()
+	for _, spoil := range []func(*savedWatch){
+		func(o *savedWatch) { // without what is expected to be lost
+			w := p.watch.guests["hall-2"]
+			rows := drift.Rows{From: event.ReferenceLine, Condition: 0, Piece: 200, Risk: -1, Threshold: 0.5, Alone: true}
+			rows.Names, rows.Roles = inputs(m, nil)
+			for i := range 200 {
+				rows.Values = append(rows.Values, 0)
+				for range rows.Names[1:] {
+					rows.Values = append(rows.Values, float64(i%17))
+				}
+				rows.Asset, rows.At = append(rows.Asset, 0), append(rows.At, int64(i))
+			}
+			file, err := learn(rows, []string{"hall-2"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*o = savedWatch{Version: w.model.Version, Cameras: []string{"hall-2"}, Reference: file}
+		},
+		func(o *savedWatch) {
+			*o = savedWatch{Version: "m", Cameras: []string{"hall-2"}, Rows: make([]byte, 8+4*12)}
+		},
+	} {
+		old := *s.Guests["hall-2"]
+		spoil(&old)
+		of := *s
+		of.Guests = map[string]*savedWatch{"hall-2": &old}
+		g.said.Reset()
+		p.watch.turn(nil)
+		p.watch.saved = &of
+		if _, _, err := p.See(t.Context(), frames[1200:], 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		if r := p.watch.guests["hall-2"]; !strings.Contains(g.said.String(), "of other inputs") || r.monitor != nil || len(r.rows.At) == 0 {
+			t.Errorf("%d rows; %s", len(r.rows.At), g.said.String())
+		}
+	}
+}
+
 // Estimated loss is what the held-out frames say that so sure a model loses: where it is less sure than it was an alarm says so before any label does.
 func TestReferenceEstimates(t *testing.T) {
 	m := referred(t, halls(t, 1, 3, 600, nil), 0.1)

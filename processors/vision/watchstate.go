@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 
 	"andon/event"
 )
@@ -14,7 +15,8 @@ type savedWatch struct {
 	Version   string   `json:"version"`
 	Cameras   []string `json:"cameras"`
 	Strangers []string `json:"strangers,omitempty"`
-	Rows      []byte   `json:"rows,omitempty"` // of each its time, then its values in single precision
+	Inputs    []string `json:"inputs,omitempty"` // of the rows
+	Rows      []byte   `json:"rows,omitempty"`   // of each its time, then its values in single precision
 	Reference []byte   `json:"reference,omitempty"`
 	Monitor   []byte   `json:"monitor,omitempty"`
 	Swarms    []byte   `json:"swarms,omitempty"`
@@ -43,6 +45,9 @@ func (w *watch) save() *savedWatch {
 		s.Guests[name] = g.save()
 	}
 	d := len(w.rows.Names)
+	if len(w.rows.At) > 0 {
+		s.Inputs = w.rows.Names
+	}
 	for i, at := range w.rows.At {
 		s.Rows = binary.LittleEndian.AppendUint64(s.Rows, uint64(at))
 		for _, v := range w.rows.Values[i*d : (i+1)*d] {
@@ -86,7 +91,7 @@ func (w *watch) resume(s *savedWatch) error {
 	}
 	d := len(w.rows.Names)
 	size := 8 + 4*d
-	if len(s.Rows)%size != 0 {
+	if len(s.Rows)%size != 0 || len(s.Rows) > 0 && !slices.Equal(s.Inputs, w.rows.Names) {
 		return errors.New("its rows are of other inputs")
 	}
 	r := &w.rows
