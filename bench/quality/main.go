@@ -4,6 +4,8 @@
 //	go run ./bench/quality                     the same numbers; makes a Python environment in .cache/river the first time
 //	go run ./bench/quality -part synthetic     SEA and AGRAWAL, abrupt and gradual
 //	go run ./bench/quality -part recorded -streams DIR
+//	go run ./bench/quality -part watch         how often the watch of windows cries wolf, and how soon it finds what was planted, beside tests of batches
+//	go run ./bench/quality -part report        1,000 features of a million rows against their references; makes a Python environment with Evidently in .cache/evidently
 //	go run ./bench/quality -part cbpe          estimated performance beside NannyML's; makes a Python environment in .cache/nannyml
 //
 // It ends with 1 if a detector that should agree does not, or the panel misses its goal, and with 3 where Python or River is not to be had.
@@ -39,9 +41,13 @@ func main() {
 	n := flag.Int("n", 500_000, "numbers")
 	rounds := flag.Int("rounds", 3, "rounds, in turns; the median is printed")
 	env := flag.String("env", filepath.Join(".cache", "river"), "Python environment with River; made if it is not there")
-	part := flag.String("part", "parity", "parity, synthetic, recorded or cbpe")
+	part := flag.String("part", "parity", "parity, synthetic, recorded, watch, report or cbpe")
 	from := flag.Int("seed", 1, "first seed of the synthetic streams")
 	seeds := flag.Int("seeds", 2, "seeds of the synthetic streams")
+	streams := flag.Int("watched", 20, "streams of each kind for -part watch")
+	features := flag.Int("features", 1000, "features of -part report")
+	rows := flag.Int("rows", 1_000_000, "rows of -part report")
+	evident := flag.String("evidently", filepath.Join(".cache", "evidently"), "Python environment with Evidently; made if it is not there")
 	nanny := flag.String("nannyml", filepath.Join(".cache", "nannyml"), "Python environment with NannyML; made if it is not there")
 	folder := flag.String("streams", filepath.Join("..", "shared", "data", "drift"), "folder of the recorded streams")
 	flag.Parse()
@@ -56,10 +62,14 @@ func main() {
 		}
 	case "recorded":
 		err = real(*folder)
+	case "watch":
+		err = watchPart(uint64(*from), *streams)
+	case "report":
+		err = report(*features, *rows, *evident)
 	case "cbpe":
 		err = estimated(*nanny)
 	default:
-		err = fmt.Errorf("-part %q is not one of parity, synthetic, recorded, cbpe", *part)
+		err = fmt.Errorf("-part %q is not one of parity, synthetic, recorded, watch, report, cbpe", *part)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)

@@ -100,14 +100,12 @@ func (w *Window) Add(x float64) {
 		w.missing++
 		return
 	}
-	// The first edge that is not less.
-	lo, hi := 0, len(w.ref.edges)
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); w.ref.edges[mid] < x {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	// The first edge that is not less, without a branch to guess wrong.
+	edges, lo := w.ref.edges, 0
+	for n := len(edges); n > 0; {
+		half := (n + 1) / 2
+		lo += half * one(edges[lo+half-1] < x)
+		n -= half
 	}
 	w.counts[lo]++
 	w.sums[lo] += x
