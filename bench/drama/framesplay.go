@@ -93,7 +93,7 @@ pipelines:
         - {name: blurred, perturb: {kind: blur}, judged: false}
         - {name: occluded, perturb: {kind: occlusion}, judged: false}
       picture: {labels: [clear, person], normal: clear, %s, min_frames: 100, block: %ds}
-    drift: {windows: %d, learn: %d, dwell: 2, false_discovery: 0.1}   # few pieces say little of what is usual between them
+    drift: {windows: %d, learn: %d, dwell: 2, false_discovery: 0.2}   # few pieces say little of what is usual between them: no light passes for it, and as much as it fell is a q of 0.1
     loop:
       cooldown: 5s
       fresh: 120
