@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,11 +79,17 @@ func TestBrowser(t *testing.T) {
 
 	// The test's hands on the plant.
 	hands := http.NewServeMux()
+	var mayEnd atomic.Bool // a training waits in its middle until the test has seen it
+	hands.HandleFunc("POST /finish", func(http.ResponseWriter, *http.Request) { mayEnd.Store(true) })
 	hands.HandleFunc("POST /train", func(w http.ResponseWriter, r *http.Request) {
 		a.setModel(0, "")
 		began := time.Now()
 		const epochs = 40
-		every(250*time.Millisecond, func(n int) bool {
+		n := -1
+		every(250*time.Millisecond, func(int) bool {
+			if n < epochs/2 || mayEnd.Load() {
+				n++
+			}
 			tr := event.Training{Run: "compressors-live", Pipeline: "compressors", State: event.TrainingEpoch, Epoch: n, Epochs: epochs, Rows: 17_731,
 				Loss: math.NaN(), ValLoss: math.NaN(), Elapsed: int64(time.Since(began)), Time: time.Now().UnixNano(), Detail: "first model: 100 assets with a failure"}
 			switch {

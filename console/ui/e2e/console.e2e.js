@@ -233,6 +233,7 @@ look('training shows its progress, on its page and on the line', async () => {
   assert.match(await banner.innerText(), /first model of compressors is being trained/);
   await picture('banner');
   await page.goto(`${url}/#/training`);
+  await fetch(`${hands}/finish`, { method: 'POST' });
   await until('more progress', async () => (await share()) > early);
   await until('the end', async () => /Finished/.test(await page.locator('.run-head').innerText()), 40_000);
   assert.match(await page.locator('.run-model').innerText(), /c0ffee15600d/);
