@@ -10,7 +10,7 @@ import (
 	"andon/event"
 )
 
-// The shares of a metric that are lost from which on an alarm is critical, and a warning. One whose loss nobody knows is a warning.
+// By how much of what was to be expected the loss has risen, from where on an alarm is critical, and a warning. One whose loss nobody knows is a warning.
 const (
 	lossCritical = 0.2
 	lossWarning  = 0.05
@@ -39,9 +39,9 @@ func alertOf(a event.Alarm) event.Alert {
 	}
 	if known(a.Loss) {
 		if known(a.Before) && a.Before != 0 {
-			line("Loss of %s: %.3g, of %.3g at training (%.0f %%).", a.Metric, a.Loss, a.Before, 100*math.Abs(a.Loss/a.Before))
+			line("The model's %s is %.3g, and %.3g was to be expected (%+.0f %%).", a.Metric, a.Loss, a.Before, 100*(a.Loss/a.Before-1))
 		} else {
-			line("Loss of %s: %.3g.", a.Metric, a.Loss)
+			line("The model's %s is %.3g.", a.Metric, a.Loss)
 		}
 	}
 	for i, c := range a.Causes {
@@ -67,14 +67,16 @@ func severityOf(loss, before float64) string {
 	if !known(loss) {
 		return event.SeverityWarning
 	}
-	share := math.Abs(loss)
-	if known(before) && before != 0 {
-		share = math.Abs(loss / before)
+	rise := loss // of nothing
+	if known(before) {
+		if rise = loss - before; before > 0 {
+			rise /= before
+		}
 	}
 	switch {
-	case loss > 0 && share >= lossCritical:
+	case rise >= lossCritical:
 		return event.SeverityCritical
-	case loss > 0 && share >= lossWarning:
+	case rise >= lossWarning:
 		return event.SeverityWarning
 	}
 	return event.SeverityInfo

@@ -9,13 +9,13 @@ import (
 )
 
 func TestAlertOfAlarm(t *testing.T) {
-	a := event.Alarm{ID: "x1", Pipeline: "compressors", Kind: event.AlarmEstimated, Version: "v3", Since: 5, Loss: 0.3, Before: 0.9, Metric: "accuracy", Detail: "said the panel",
+	a := event.Alarm{ID: "x1", Pipeline: "compressors", Kind: event.AlarmEstimated, Version: "v3", Since: 5, Loss: 0.12, Before: 0.09, Metric: "loss", Detail: "said the panel",
 		Causes: []event.Cause{{Feature: "s_4_mean", Group: "fleet", Assets: []string{"c-1", "c-2"}, Measure: "ks", Size: 0.4, P: 1e-9, Before: 1, Now: 2}}}
 	got := alertOf(a)
 	if got.ID != "compressors/error/estimated-loss" || got.Severity != event.SeverityCritical || got.Kind != event.AlertError || got.Since != 5 || got.Resolved || got.Labels["feature"] != "s_4_mean" {
 		t.Errorf("%+v", got)
 	}
-	for _, want := range []string{"said the panel", "33 %", "s_4_mean of fleet: ks 0.4 (p 1e-09), mean 2, was 1; furthest off: c-1, c-2", "andon train compressors"} {
+	for _, want := range []string{"said the panel", "loss is 0.12, and 0.09 was to be expected (+33 %)", "s_4_mean of fleet: ks 0.4 (p 1e-09), mean 2, was 1; furthest off: c-1, c-2", "andon train compressors"} {
 		if !strings.Contains(got.Detail, want) {
 			t.Errorf("no %q in %q", want, got.Detail)
 		}
@@ -27,7 +27,7 @@ func TestAlertOfAlarm(t *testing.T) {
 	for _, c := range []struct {
 		loss, before float64
 		want         string
-	}{{math.NaN(), 1, event.SeverityWarning}, {0.1, 1, event.SeverityWarning}, {0.01, 1, event.SeverityInfo}, {0.25, math.NaN(), event.SeverityCritical}, {5, 20, event.SeverityCritical}, {-5, 20, event.SeverityInfo}} {
+	}{{math.NaN(), 1, event.SeverityWarning}, {1.1, 1, event.SeverityWarning}, {1.01, 1, event.SeverityInfo}, {0.25, math.NaN(), event.SeverityCritical}, {25, 20, event.SeverityCritical}, {15, 20, event.SeverityInfo}, {0.1, 0, event.SeverityWarning}} {
 		if got := severityOf(c.loss, c.before); got != c.want {
 			t.Errorf("loss %v of %v is %s, want %s", c.loss, c.before, got, c.want)
 		}

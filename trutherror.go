@@ -58,7 +58,7 @@ func (w *errorWatch) tell(rule *truth.Rule, at int64) {
 	now, before := sum/float64(len(since)), (w.Sum-sum)/float64(w.N-len(since))
 	worst := worstOf(assets)
 	a := &event.Alarm{ID: fmt.Sprintf("%s/%s/%s/%d", w.pipeline, event.AlarmRealised, w.Version, from), Pipeline: w.pipeline, Kind: event.AlarmRealised, Version: w.Version, Since: from, At: at,
-		Loss: (now - before) * factor, Before: before * factor, Metric: metric,
+		Loss: now * factor, Before: before * factor, Metric: metric,
 		Causes: []event.Cause{{Feature: "error", Group: "fleet", Assets: worst[:min(5, len(worst))], Measure: "error panel", Size: (now - before) * factor, P: math.NaN(), Before: before * factor, Now: now * factor}}}
 	var of []event.Cause // the classes that are read worse than before
 	for class, t := range classes {
@@ -113,7 +113,7 @@ func worstOf(of map[string]tally) []string {
 // recovered tells whether at least half of what was lost is back in the newest blocks after the alarm, beyond two standard errors of their mean.
 func (w *errorWatch) recovered(rule *truth.Rule) bool {
 	_, factor := scale(rule)
-	most := (w.Alarm.Before + w.Alarm.Loss/2) / factor
+	most := (w.Alarm.Before + w.Alarm.Loss) / 2 / factor
 	n, sum, squares := 0., 0., 0.
 	for i := len(w.Newest) - 1; i >= 0 && w.Newest[i].To > w.Alarm.At; i-- {
 		x := w.Newest[i].mean()

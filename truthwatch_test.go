@@ -50,7 +50,7 @@ func TestErrorWatch(t *testing.T) {
 		w.take("one", &rule, 4, nil)
 		lines, alarms := saidBy(w)
 		for _, a := range alarms {
-			if !a.Over && (a.Metric != "mae" || math.Abs(a.Loss-20) > 6 || math.Abs(a.Before-10) > 3 || len(a.Causes) != 1 || len(a.Causes[0].Assets) < 4 || a.Since >= a.At || !strings.Contains(a.Detail, "pump-")) {
+			if !a.Over && (a.Metric != "mae" || math.Abs(a.Loss-30) > 6 || math.Abs(a.Before-10) > 3 || len(a.Causes) != 1 || len(a.Causes[0].Assets) < 4 || a.Since >= a.At || !strings.Contains(a.Detail, "pump-")) {
 				t.Errorf("%+v", a)
 			}
 			if a.Pipeline != "pumps" || a.Kind != event.AlarmRealised || a.Version != "one" || a.ID == "" {
@@ -124,7 +124,7 @@ func TestErrorWatchOfFrames(t *testing.T) {
 		t.Fatalf("a class that is missed: %v", lines)
 	}
 	a := alarms[0]
-	if a.Version != "one" || a.Metric != "error rate" || a.Loss < .1 || a.Loss > .6 || a.Before > .2 || a.Since < truthOrigin+250*int64(time.Minute) || len(a.Causes) < 2 ||
+	if a.Version != "one" || a.Metric != "error rate" || a.Loss-a.Before < .1 || a.Loss > .8 || a.Before > .2 || a.Since < truthOrigin+250*int64(time.Minute) || len(a.Causes) < 2 ||
 		a.Causes[1].Feature != "class scratch" || a.Causes[1].Now < .6 || a.Causes[1].Before > .2 || len(a.Causes[1].Assets) == 0 || !strings.Contains(a.Detail, "labelled scratch") {
 		t.Errorf("%+v", a)
 	}

@@ -11,9 +11,9 @@ type Alarm struct {
 	Version string
 	// Since is the event time at which the change began, as far as is known, At the event time of the row that settled it, Unix nanoseconds.
 	Since, At int64
-	// Loss is the loss of the model's metric that is estimated or was measured, above what it had at training, and Before that one; NaN where it is not known.
+	// Loss is what the model loses now, estimated or measured, the smaller the better, and Before what was to be expected; NaN where it is not known.
 	Loss, Before float64
-	// Metric names what Loss is of: "accuracy", "rmse".
+	// Metric names what Loss is of: "loss", "mae", "error rate".
 	Metric string
 	// Causes are sorted, the largest first.
 	Causes []Cause
