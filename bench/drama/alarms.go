@@ -19,7 +19,7 @@ type raised struct {
 	// since and at are cycles of the fleet, told is the wall clock's.
 	since, at float64
 	told      time.Time
-	// loss of an estimate is what is lost, of what labels tell how much that is above before.
+	// loss is what is lost, before what was to be expected.
 	loss, before float64
 	features     []string
 	assets       [][]string // of each feature, the furthest off
@@ -149,7 +149,7 @@ func (s *engines) estimate(ctx context.Context) (err error) {
 	if s.estimated, err = s.alarm(ctx, event.AlarmEstimated); err != nil {
 		return err
 	}
-	if !(s.estimated.loss > s.estimated.before) { // the panel tells the loss itself, and not how much it is above that before
+	if !(s.estimated.loss > s.estimated.before) {
 		return fmt.Errorf("%w: the loss is estimated to be %v, of %v before", errNot, s.estimated.loss, s.estimated.before)
 	}
 	_, other, _, _ := s.fleet.state()
@@ -167,7 +167,7 @@ func (s *engines) realise(ctx context.Context) error {
 	if ahead <= 0 {
 		return fmt.Errorf("%w: labels told of the loss %v before it was estimated", errNot, -ahead)
 	}
-	s.say("by labels: %s %.3g, of %.3g before; the estimate was %.1f s and %.0f cycles ahead", a.metric, a.before+a.loss, a.before, ahead.Seconds(), a.at-s.estimated.at)
+	s.say("by labels: %s %.3g, of %.3g before; the estimate was %.1f s and %.0f cycles ahead", a.metric, a.loss, a.before, ahead.Seconds(), a.at-s.estimated.at)
 	return nil
 }
 
