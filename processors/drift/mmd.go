@@ -240,10 +240,16 @@ func freedomOf(v [][]float64) float64 {
 	return math.Max(trace*trace/square, 1)
 }
 
-// medianDistance is the median squared distance of some rows.
+// medianDistance is the median squared distance of those pairs of some rows that differ by more than rounding, 0 where all are the same: a camera may show the same still picture most of the time.
 func medianDistance(e []float32, d int) float64 {
 	n := len(e) / d
 	step := max(n/widthRows, 1)
+	squares := 0.0
+	for _, v := range e {
+		squares += float64(v) * float64(v)
+	}
+	const rounding = 1e-10 // of the squared length of a row: five digits of a float32
+	least := rounding * squares / float64(max(n, 1))
 	var all []float64
 	for i := 0; i < n; i += step {
 		for j := 0; j < i; j += step {
@@ -252,8 +258,13 @@ func medianDistance(e []float32, d int) float64 {
 				gap := float64(e[i*d+k]) - float64(e[j*d+k])
 				sum += float64(gap * gap)
 			}
-			all = append(all, sum)
+			if sum > least {
+				all = append(all, sum)
+			}
 		}
+	}
+	if len(all) == 0 {
+		return 0
 	}
 	slices.Sort(all)
 	return all[len(all)/2]

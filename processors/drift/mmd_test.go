@@ -401,6 +401,29 @@ func TestMMDFinds(t *testing.T) {
 }
 
 // A kernel is refused what it cannot learn of.
+// A camera that shows two pictures in turns, one far more often, has a kernel whose width is their distance; of one picture, but for the last bits, there is none.
+func TestKernelOfStills(t *testing.T) {
+	rows := KernelRows{Dim: 4, Kinds: 1, Piece: 60, Seed: 1}
+	for i := range 400 {
+		e := []float32{1, 2, 3, 4}
+		if i%5 == 0 {
+			e = []float32{1, 2, 3, 6}
+		}
+		e[0] += 1e-7 * float32(i%3)
+		rows.Embeddings, rows.Kind = append(rows.Embeddings, e...), append(rows.Kind, 0)
+	}
+	k, _, err := NewKernel(rows)
+	if err != nil || math.Abs(k.Width-4) > 1e-6 {
+		t.Fatalf("%+v, %v; want the width 4", k, err)
+	}
+	for i := 3; i < len(rows.Embeddings); i += 4 {
+		rows.Embeddings[i] = 4
+	}
+	if _, _, err := NewKernel(rows); !errors.Is(err, ErrSame) {
+		t.Errorf("one still picture: %v", err)
+	}
+}
+
 func TestKernelRefuses(t *testing.T) {
 	g := newGallery(1, 1, 0)
 	var e []float32
