@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"andon/bench/house"
 	"andon/event"
 )
 
@@ -31,7 +32,7 @@ const alarmSQL = `SELECT kind, version, toUnixTimestamp64Milli(argMin(since, _st
 	FROM andon.alarms WHERE pipeline = 'engines' GROUP BY id, kind, version ORDER BY min(_stored)`
 
 func (s *engines) alarms(ctx context.Context) (all []raised, err error) {
-	rows, err := s.house.sql(ctx, alarmSQL)
+	rows, err := s.house.SQL(ctx, alarmSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (s *engines) quiet(ctx context.Context) error {
 
 // alarm waits for one of a kind about the champion, and holds it to what has changed.
 func (s *engines) alarm(ctx context.Context, kind string) (a raised, err error) {
-	champion, err := s.house.champion(ctx, s.pipeline)
+	champion, err := s.house.Champion(ctx, s.pipeline)
 	if err != nil {
 		return a, err
 	}
@@ -172,7 +173,7 @@ func (s *engines) realise(ctx context.Context) error {
 }
 
 // cause holds the campaign to alarms that began after the change.
-func (s *engines) cause(d decision) error {
+func (s *engines) cause(d house.Decision) error {
 	var facts struct {
 		Trigger string   `json:"trigger"`
 		Alarms  []string `json:"alarms"`
@@ -193,7 +194,7 @@ func (s *engines) cause(d decision) error {
 }
 
 // candidates holds a decision to the two challengers that were asked for, each with its exam once the gate has spoken.
-func (s *engines) candidates(d decision, judged bool) error {
+func (s *engines) candidates(d house.Decision, judged bool) error {
 	var facts struct {
 		Candidates []struct {
 			Version string                  `json:"version"`

@@ -35,7 +35,7 @@ func playEngines(ctx context.Context, st *stage) error {
 	}
 	s := &engines{stage: st, moved: moved(known, other)}
 	retired := s.retired()
-	if s.fleet, err = newFleet(s.house.kafka, s.pace, s.slots, known[retired:], other); err != nil {
+	if s.fleet, err = newFleet(s.house.Kafka, s.pace, s.slots, known[retired:], other); err != nil {
 		return err
 	}
 	defer s.fleet.client.Close()
@@ -118,7 +118,7 @@ func (s *engines) acts(running context.Context, retired []*engine) []act {
 			if err := s.quiet(ctx); err != nil {
 				return err
 			}
-			all, err := s.house.decisions(ctx, s.pipeline)
+			all, err := s.house.Decisions(ctx, s.pipeline)
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func (s *engines) acts(running context.Context, retired []*engine) []act {
 		{"sabotage refused", s.sabotage},
 		{"forced and rolled back", s.force},
 		{"exactly once", func(ctx context.Context) error {
-			said, err := s.house.command(ctx, "verify")
+			said, err := s.house.Command(ctx, "verify")
 			if err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ type loss struct {
 }
 
 func (s *engines) measured(ctx context.Context) (all []loss, err error) {
-	rows, err := s.house.sql(ctx, lossSQL)
+	rows, err := s.house.SQL(ctx, lossSQL)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func playFrames(ctx context.Context, st *stage) error {
 		return err
 	}
 	s := &watchers{stage: st}
-	if s.crew, err = newCrew(s.house.kafka, day, night, all); err != nil {
+	if s.crew, err = newCrew(s.house.Kafka, day, night, all); err != nil {
 		return err
 	}
 	defer s.crew.client.Close()
@@ -119,7 +119,7 @@ func (s *watchers) acts(running context.Context) []act {
 				return err
 			}
 			if err := s.await(ctx, "frames that are stored", 2*time.Minute, func(ctx context.Context) (bool, error) {
-				rows, err := s.house.sql(ctx, "SELECT count() FROM andon.frames WHERE pipeline = '"+s.pipeline+"'")
+				rows, err := s.house.SQL(ctx, "SELECT count() FROM andon.frames WHERE pipeline = '"+s.pipeline+"'")
 				return err == nil && len(rows) == 1 && int(number(rows[0][0])) >= steps*len(counters), nil
 			}); err != nil {
 				return err
@@ -175,7 +175,7 @@ func (s *watchers) acts(running context.Context) []act {
 		}},
 		{"sabotage of the cameras refused", s.sabotage},
 		{"frames exactly once", func(ctx context.Context) error {
-			said, err := s.house.command(ctx, "verify")
+			said, err := s.house.Command(ctx, "verify")
 			if err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ func (s *watchers) day(running context.Context) func(ctx context.Context) error 
 		go s.crew.run(running)
 		const quiet = 6
 		if err := s.await(ctx, fmt.Sprintf("%d rounds of the watch", quiet), 4*time.Minute, func(ctx context.Context) (bool, error) {
-			rows, err := s.house.sql(ctx, "SELECT uniqExact(round) FROM andon.drift_findings WHERE pipeline = '"+s.pipeline+"'")
+			rows, err := s.house.SQL(ctx, "SELECT uniqExact(round) FROM andon.drift_findings WHERE pipeline = '"+s.pipeline+"'")
 			return err == nil && len(rows) == 1 && number(rows[0][0]) >= quiet, nil
 		}); err != nil {
 			return err
@@ -210,7 +210,7 @@ type alarm struct {
 }
 
 func (s *watchers) alarmed(ctx context.Context) (all []alarm, err error) {
-	rows, err := s.house.sql(ctx, "SELECT kind, detail, arrayStringConcat(causes.feature, ' ') FROM andon.alarms WHERE pipeline = '"+s.pipeline+"' ORDER BY at")
+	rows, err := s.house.SQL(ctx, "SELECT kind, detail, arrayStringConcat(causes.feature, ' ') FROM andon.alarms WHERE pipeline = '"+s.pipeline+"' ORDER BY at")
 	for _, r := range rows {
 		all = append(all, alarm{fmt.Sprint(r[0]), fmt.Sprint(r[1]), strings.Fields(fmt.Sprint(r[2]))})
 	}
@@ -262,7 +262,7 @@ func (s *watchers) measured(ctx context.Context) (all []wrong, err error) {
 	if dark == 0 {
 		dark = 1 << 40
 	}
-	rows, err := s.house.sql(ctx, fmt.Sprintf(`SELECT dark, version, count(), avg(label != truth) FROM (SELECT sequence >= %d AS dark, version, label, scored_at, %s FROM andon.frames
+	rows, err := s.house.SQL(ctx, fmt.Sprintf(`SELECT dark, version, count(), avg(label != truth) FROM (SELECT sequence >= %d AS dark, version, label, scored_at, %s FROM andon.frames
 		WHERE pipeline = '%s' AND status = 'scored') WHERE truth != '' GROUP BY dark, version ORDER BY min(scored_at)`, dark, s.crew.truthSQL(), s.pipeline))
 	for _, r := range rows {
 		all = append(all, wrong{number(r[0]) == 1, fmt.Sprint(r[1]), int(number(r[2])), number(r[3])})
@@ -306,7 +306,7 @@ func (s *watchers) regained(ctx context.Context) error {
 
 // sabotage brings a model that says of every frame that somebody is there.
 func (s *watchers) sabotage(ctx context.Context) error {
-	before, err := s.house.champion(ctx, s.pipeline)
+	before, err := s.house.Champion(ctx, s.pipeline)
 	if err != nil {
 		return err
 	}
@@ -323,7 +323,7 @@ func (s *watchers) sabotage(ctx context.Context) error {
 	if err := os.WriteFile(spec, []byte("name: sabotage\ntask: classification\npicture: {labels: [clear, person], normal: clear, form: probabilities}\n"), 0o644); err != nil {
 		return err
 	}
-	version, err := s.house.command(ctx, "model", "push", file, "--pipeline", s.pipeline, "--spec", spec, "--alias", "challenger", "--who", "saboteur", "--why", "trust me")
+	version, err := s.house.Command(ctx, "model", "push", file, "--pipeline", s.pipeline, "--spec", spec, "--alias", "challenger", "--who", "saboteur", "--why", "trust me")
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // sabotage brings a model that looks like any other and is wrong: it says of every engine that it fails within five cycles. It is let in as a file, for it runs and its numbers are finite; the gate finds out.
 func (s *engines) sabotage(ctx context.Context) error {
-	before, err := s.house.champion(ctx, s.pipeline)
+	before, err := s.house.Champion(ctx, s.pipeline)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (s *engines) sabotage(ctx context.Context) error {
 	if err := os.WriteFile(spec, []byte(text), 0o644); err != nil {
 		return err
 	}
-	version, err := s.house.command(ctx, "model", "push", file, "--pipeline", pipeline, "--spec", spec, "--alias", "challenger", "--who", "saboteur", "--why", "trust me")
+	version, err := s.house.Command(ctx, "model", "push", file, "--pipeline", pipeline, "--spec", spec, "--alias", "challenger", "--who", "saboteur", "--why", "trust me")
 	if err != nil {
 		return err
 	}
@@ -54,11 +54,11 @@ func (s *engines) sabotage(ctx context.Context) error {
 
 // force lets a person put the sabotaged model over the gate's no.
 func (s *engines) force(ctx context.Context) error {
-	before, err := s.house.champion(ctx, s.pipeline)
+	before, err := s.house.Champion(ctx, s.pipeline)
 	if err != nil {
 		return err
 	}
-	if _, err := s.house.command(ctx, "model", "promote", s.bad, "--pipeline", pipeline, "--who", "saboteur", "--why", "I know better than the gate"); err != nil {
+	if _, err := s.house.Command(ctx, "model", "promote", s.bad, "--pipeline", pipeline, "--who", "saboteur", "--why", "I know better than the gate"); err != nil {
 		return err
 	}
 	began := time.Now()

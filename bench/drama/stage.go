@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,8 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"andon/bench/house"
 	"andon/event"
 )
+
+var errNot = errors.New("did not go as written")
 
 // plan says how the plays are staged.
 type plan struct {
@@ -62,10 +66,10 @@ func perform(ctx context.Context, p plan, plays ...play) error {
 		cancel()
 		if s.house != nil {
 			if err == nil && p.keep {
-				s.say("the page of %s stays up until you interrupt: %s", y.name, s.house.console)
+				s.say("the page of %s stays up until you interrupt: %s", y.name, s.house.Console)
 				<-ctx.Done()
 			}
-			s.house.close()
+			s.house.Close()
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", y.name, err)
@@ -83,7 +87,7 @@ func perform(ctx context.Context, p plan, plays ...play) error {
 // stage is one play as it goes. A play opens it with its configuration, whose only pipeline it names, and may set feeder, which tells that what feeds the appliance has failed.
 type stage struct {
 	plan
-	house    *house
+	house    *house.House
 	pipeline string
 	feeder   func() error
 	began    time.Time
@@ -108,8 +112,8 @@ type act struct {
 func (s *stage) open(ctx context.Context, pipeline, config string) (err error) {
 	s.pipeline = pipeline
 	s.say("the appliance starts, for %s", pipeline)
-	if s.house, err = open(ctx, s.binary, s.dir, config); err == nil {
-		s.say("it is up: %s", s.house.console)
+	if s.house, err = house.Open(ctx, s.binary, s.dir, config); err == nil {
+		s.say("it is up: %s", s.house.Console)
 	}
 	return err
 }
@@ -143,7 +147,7 @@ func (s *stage) begin(act string) (end func()) {
 func (s *stage) await(ctx context.Context, what string, within time.Duration, so func(ctx context.Context) (bool, error)) error {
 	deadline := time.Now().Add(within)
 	for {
-		if err := s.house.alive(); err != nil {
+		if err := s.house.Alive(); err != nil {
 			return err
 		}
 		if s.feeder != nil {
@@ -167,9 +171,9 @@ func (s *stage) await(ctx context.Context, what string, within time.Duration, so
 }
 
 // decided waits for the next decision that is not a wait, and holds it to what is written.
-func (s *stage) decided(ctx context.Context, stage, verdict string, within time.Duration) (d decision, err error) {
+func (s *stage) decided(ctx context.Context, stage, verdict string, within time.Duration) (d house.Decision, err error) {
 	err = s.await(ctx, stage+" "+verdict, within, func(ctx context.Context) (bool, error) {
-		all, err := s.house.decisions(ctx, s.pipeline)
+		all, err := s.house.Decisions(ctx, s.pipeline)
 		if err != nil {
 			return false, nil // asked again
 		}
@@ -196,7 +200,7 @@ func (s *stage) decided(ctx context.Context, stage, verdict string, within time.
 
 // champions holds the champion to what is written.
 func (s *stage) champions(ctx context.Context, want string) error {
-	is, err := s.house.champion(ctx, s.pipeline)
+	is, err := s.house.Champion(ctx, s.pipeline)
 	if err == nil && is != want {
 		err = fmt.Errorf("%w: the champion is %s, not %s", errNot, is, want)
 	}
@@ -207,10 +211,10 @@ func (s *stage) champions(ctx context.Context, want string) error {
 func (s *stage) curtain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	if all, err := s.house.decisions(ctx, s.pipeline); err == nil {
+	if all, err := s.house.Decisions(ctx, s.pipeline); err == nil {
 		for _, d := range all {
 			s.say("  %s %s %s: %s", d.Time.Format(time.TimeOnly), d.Stage, d.Verdict, d.Reason)
 		}
 	}
-	s.say("the appliance's last words:\n%s", s.house.tail())
+	s.say("the appliance's last words:\n%s", s.house.Tail())
 }

@@ -2,25 +2,21 @@ package main
 
 import (
 	"archive/zip"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"andon/bench/house"
 	"andon/event"
 	"andon/ingest/video"
 	"andon/model"
@@ -159,12 +155,15 @@ func (m *missed) run(ctx context.Context) error {
 			defer os.RemoveAll(m.dir)
 		}
 	}
-	h, err := openHouse(ctx, binary, m.dir, m.config(filepath.Join(filepath.Dir(binary), "..", "lib"), classes, len(known)*2/3))
+	ready, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	up, err := house.Open(ready, binary, m.dir, m.config(filepath.Join(filepath.Dir(binary), "..", "lib"), classes, len(known)*2/3))
+	cancel()
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	client, err := kgo.NewClient(kgo.SeedBrokers(h.kafka))
+	h := witness{up}
+	defer h.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(h.Kafka))
 	if err != nil {
 		return err
 	}
@@ -188,7 +187,7 @@ func (m *missed) run(ctx context.Context) error {
 	}
 	champion := ""
 	if err := h.await(ctx, "a first champion", 15*time.Minute, func() (bool, error) {
-		champion, err = h.alias(ctx, "champion")
+		champion, err = h.Champion(ctx, missedPipeline)
 		return champion != "", err
 	}); err != nil {
 		return err
@@ -204,7 +203,7 @@ func (m *missed) run(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	rows, err := h.sql(ctx, fmt.Sprintf("SELECT concat(label, ' ', toString(count())) FROM andon.frames WHERE status = 'scored' AND sequence >= %d GROUP BY label ORDER BY count() DESC", len(known)))
+	rows, err := h.SQL(ctx, fmt.Sprintf("SELECT concat(label, ' ', toString(count())) FROM andon.frames WHERE status = 'scored' AND sequence >= %d GROUP BY label ORDER BY count() DESC", len(known)))
 	if err != nil {
 		return err
 	}
@@ -245,7 +244,7 @@ func (m *missed) run(ctx context.Context) error {
 	}
 	total := took[2]
 	var tables []evaluate.Table
-	if err := h.ask(ctx, "GET", "/api/v1/evaluations?pipeline="+missedPipeline+"&limit=1", nil, &tables); err != nil {
+	if err := h.Ask(ctx, "GET", "/api/v1/evaluations?pipeline="+missedPipeline+"&limit=1", nil, &tables); err != nil {
 		return err
 	}
 	if len(tables) == 1 {
@@ -282,7 +281,7 @@ func (m *missed) run(ctx context.Context) error {
 	fmt.Printf("missed: golden and to be learned from after %.1f s (goal 2), campaign after %.1f s, trained after %.1f s, judged by the gate after %.1f s (goal %.0f: %s); %s\n",
 		golden.Seconds(), took[0].Seconds(), took[1].Seconds(), total.Seconds(), missedGoal.Seconds(), verdict, load())
 	if m.keep {
-		fmt.Println("the page stays up until you interrupt:", h.console)
+		fmt.Println("the page stays up until you interrupt:", h.Console)
 		<-ctx.Done()
 	}
 	return nil
@@ -311,9 +310,9 @@ func show(ctx context.Context, client *kgo.Client, all []strip, first int) error
 }
 
 // finds counts the photos of the late class that a version calls so, through its file and the decoder that serves.
-func (m *missed) finds(ctx context.Context, h *house, version string, photos []strip) (n int, err error) {
+func (m *missed) finds(ctx context.Context, h witness, version string, photos []strip) (n int, err error) {
 	file := filepath.Join(m.dir, version+".onnx")
-	if err := h.command(ctx, "model", "pull", version, "--pipeline", missedPipeline, "--output", file); err != nil {
+	if _, err := h.Command(ctx, "model", "pull", version, "--pipeline", missedPipeline, "--output", file); err != nil {
 		return 0, err
 	}
 	data, err := os.ReadFile(file)
@@ -368,78 +367,24 @@ func (m *missed) finds(ctx context.Context, h *house, version string, photos []s
 	return n, nil
 }
 
-// house is the appliance: its process, and how it is asked.
-type house struct {
-	binary, data, console, kafka string
-	cmd                          *exec.Cmd
-	ended                        chan struct{}
-	log                          string
-}
-
-func openHouse(ctx context.Context, binary, dir, config string) (*house, error) {
-	h := &house{binary: binary, data: filepath.Join(dir, "data"), log: filepath.Join(dir, "andon.log"), ended: make(chan struct{})}
-	file := filepath.Join(dir, "missed.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		return nil, err
-	}
-	log, err := os.Create(h.log)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	h.cmd = exec.Command(binary, "up", "--config", file, "--data", h.data, "--listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0")
-	h.cmd.Stdout, h.cmd.Stderr = log, log
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a bench that is killed leaves nothing behind
-	if err := h.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = h.cmd.Wait()
-		close(h.ended)
-	}()
-	err = h.await(ctx, "appliance", 2*time.Minute, func() (bool, error) {
-		var at struct {
-			Console, Kafka string
-			PID            int
-		}
-		js, err := os.ReadFile(filepath.Join(h.data, "run", "addresses.json"))
-		if err != nil || json.Unmarshal(js, &at) != nil || at.PID != h.cmd.Process.Pid {
-			return false, nil
-		}
-		h.console, h.kafka = "http://"+at.Console, at.Kafka
-		return true, nil
-	})
-	if err != nil {
-		h.close()
-		return nil, err
-	}
-	return h, nil
-}
-
-func (h *house) close() {
-	_ = h.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-h.ended:
-	case <-time.After(20 * time.Second):
-		_ = h.cmd.Process.Kill()
-		<-h.ended
-	}
-}
+// witness is the appliance as the play asks it.
+type witness struct{ *house.House }
 
 // await asks until something is so; an error of so is asked again until the time is over.
-func (h *house) await(ctx context.Context, what string, within time.Duration, so func() (bool, error)) error {
+func (h witness) await(ctx context.Context, what string, within time.Duration, so func() (bool, error)) error {
 	deadline := time.Now().Add(within)
 	for {
 		ok, err := so()
 		if ok {
 			return nil
 		}
+		if err := h.Alive(); err != nil {
+			return err
+		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("no %s within %v: %w", what, within, errors.Join(err, errors.New(h.tail())))
+			return fmt.Errorf("no %s within %v: %w", what, within, errors.Join(err, errors.New(h.Tail())))
 		}
 		select {
-		case <-h.ended:
-			return fmt.Errorf("the appliance has ended: %s", h.tail())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):
@@ -447,66 +392,16 @@ func (h *house) await(ctx context.Context, what string, within time.Duration, so
 	}
 }
 
-func (h *house) tail() string {
-	text, _ := os.ReadFile(h.log)
-	return string(text[max(len(text)-2000, 0):])
-}
-
-func (h *house) ask(ctx context.Context, method, at string, in, out any) error {
-	js, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, h.console+at, bytes.NewReader(js))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s: %s", method, at, res.Status, bytes.TrimSpace(data))
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(data, out)
-}
-
-func (h *house) sql(ctx context.Context, query string) ([][]any, error) {
-	var table struct {
-		Rows [][]any `json:"rows"`
-	}
-	err := h.ask(ctx, "POST", "/api/v1/sql", map[string]string{"sql": query}, &table)
-	return table.Rows, err
-}
-
-func (h *house) number(ctx context.Context, query string) (f float64, err error) {
-	rows, err := h.sql(ctx, query)
+func (h witness) number(ctx context.Context, query string) (f float64, err error) {
+	rows, err := h.SQL(ctx, query)
 	if err == nil && len(rows) == 1 {
 		_, err = fmt.Sscan(fmt.Sprint(rows[0][0]), &f)
 	}
 	return f, err
 }
 
-func (h *house) command(ctx context.Context, args ...string) error {
-	if out, err := exec.CommandContext(ctx, h.binary, append(args, "--data", h.data)...).CombinedOutput(); err != nil {
-		return fmt.Errorf("andon %s: %w: %s", strings.Join(args, " "), err, out)
-	}
-	return nil
-}
-
 // tell tells what photos show, as a person does on the page.
-func (h *house) tell(ctx context.Context, all []strip, missed bool) error {
+func (h witness) tell(ctx context.Context, all []strip, missed bool) error {
 	type label struct {
 		Pipeline string `json:"pipeline"`
 		Asset    string `json:"asset"`
@@ -519,51 +414,30 @@ func (h *house) tell(ctx context.Context, all []strip, missed bool) error {
 		for _, s := range chunk {
 			labels = append(labels, label{missedPipeline, missedCamera, s.captured.Format(time.RFC3339Nano), s.class, "inspector"})
 		}
-		if err := h.ask(ctx, "POST", "/api/v1/labels", map[string]any{"labels": labels, "missed": missed}, nil); err != nil {
+		if err := h.Ask(ctx, "POST", "/api/v1/labels", map[string]any{"labels": labels, "missed": missed}, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *house) alias(ctx context.Context, alias string) (string, error) {
-	var all []struct {
-		Version string
-		Aliases []string
-	}
-	if err := h.ask(ctx, "GET", "/api/v1/models?pipeline="+missedPipeline, nil, &all); err != nil {
-		return "", err
-	}
-	for _, m := range all {
-		if slices.Contains(m.Aliases, alias) {
-			return m.Version, nil
-		}
-	}
-	return "", nil
-}
-
 // detail is what the trainer said of a version.
-func (h *house) detail(ctx context.Context, version string) string {
-	rows, err := h.sql(ctx, "SELECT detail FROM andon.trainings WHERE state = 'finished' AND version = '"+version+"'")
+func (h witness) detail(ctx context.Context, version string) string {
+	rows, err := h.SQL(ctx, "SELECT detail FROM andon.trainings WHERE state = 'finished' AND version = '"+version+"'")
 	if err != nil || len(rows) == 0 {
 		return "trained"
 	}
 	return fmt.Sprint(rows[0][0])
 }
 
-type decision struct {
-	Time                               time.Time
-	Stage, Verdict, Reason, Challenger string
-}
-
 // decided waits for a stage's decision that is no wait.
-func (h *house) decided(ctx context.Context, stage string, since time.Time, within time.Duration) (d decision, err error) {
+func (h witness) decided(ctx context.Context, stage string, since time.Time, within time.Duration) (d house.Decision, err error) {
 	err = h.await(ctx, "decision of the stage "+stage, within, func() (bool, error) {
-		var all []decision
-		if err := h.ask(ctx, "GET", "/api/v1/decisions?limit=100&pipeline="+missedPipeline, nil, &all); err != nil {
+		all, err := h.Decisions(ctx, missedPipeline)
+		if err != nil {
 			return false, err
 		}
-		for _, x := range all {
+		for _, x := range slices.Backward(all) {
 			if x.Stage == stage && x.Verdict != event.DecidedWait && x.Time.After(since) {
 				d = x
 				return true, nil
