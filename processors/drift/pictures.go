@@ -1,11 +1,7 @@
 package drift
 
 import (
-	"bytes"
-	"compress/flate"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -22,7 +18,7 @@ type Pictures struct {
 	Kernel *Kernel
 }
 
-// picturesVersion is the first byte of a Pictures' file; that of a Profile has another. The rest is JSON, packed by DEFLATE: some tens of KB.
+// picturesVersion is of a Pictures' file, packed as that of a Profile, which has another: some tens of KB.
 const picturesVersion = 2
 
 // picturesFile is a Pictures as its file holds it.
@@ -48,19 +44,10 @@ func (p *Pictures) AppendBinary(dst []byte) ([]byte, error) {
 			f.Kernel.Means = append(f.Kernel.Means, short(m))
 		}
 	}
-	var b bytes.Buffer
-	b.WriteByte(picturesVersion)
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err == nil {
-		err = json.NewEncoder(w).Encode(&f)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
+	if dst, err = pack(dst, picturesVersion, &f); err != nil {
 		return nil, fmt.Errorf("write a drift reference of pictures: %w", err)
 	}
-	return append(dst, b.Bytes()...), nil
+	return dst, nil
 }
 
 // ReadPictures reads the file and checks it.
@@ -68,18 +55,8 @@ func ReadPictures(data []byte) (*Pictures, error) {
 	fault := func(format string, args ...any) (*Pictures, error) {
 		return nil, fmt.Errorf("read a drift reference of pictures: "+format, args...)
 	}
-	if len(data) == 0 || data[0] != picturesVersion {
-		return fault("it is of another version: train the model again")
-	}
-	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), mostProfile+1))
-	if err != nil {
-		return fault("%w", err)
-	}
-	if len(text) > mostProfile {
-		return fault("it unpacks to more than %d bytes", mostProfile)
-	}
 	var f picturesFile
-	if err := json.Unmarshal(text, &f); err != nil {
+	if err := unpack(data, picturesVersion, &f); err != nil {
 		return fault("%w", err)
 	}
 	profile, err := ReadProfile(f.Profile)

@@ -1,22 +1,15 @@
 package drift
 
 import (
-	"bytes"
-	"compress/flate"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
 	"andon/event"
 )
 
-// A Profile's file is JSON, packed by DEFLATE, after one byte for its version: some 20 KB for 30 channels. mostProfile bounds what is unpacked.
-const (
-	profileVersion = 1
-	mostProfile    = 16 << 20
-)
+// profileVersion is of a Profile's file, packed: some 20 KB for 30 channels.
+const profileVersion = 1
 
 // profileFile is a Profile as its file holds it.
 type profileFile struct {
@@ -56,19 +49,11 @@ func (p *Profile) AppendBinary(dst []byte) ([]byte, error) {
 	if t := p.together; t != nil {
 		f.Together = &pcaFile{t.mean, t.inverse, short(t.components), t.k, t.Mean, t.Deviation}
 	}
-	var b bytes.Buffer
-	b.WriteByte(profileVersion)
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err == nil {
-		err = json.NewEncoder(w).Encode(&f)
-	}
-	if err == nil {
-		err = w.Close()
-	}
+	dst, err := pack(dst, profileVersion, &f)
 	if err != nil {
 		return nil, fmt.Errorf("write a drift reference: %w", err)
 	}
-	return append(dst, b.Bytes()...), nil
+	return dst, nil
 }
 
 // ReadProfile reads a profile's file and checks it.
@@ -76,18 +61,8 @@ func ReadProfile(data []byte) (*Profile, error) {
 	fault := func(format string, args ...any) (*Profile, error) {
 		return nil, fmt.Errorf("read a drift reference: "+format, args...)
 	}
-	if len(data) == 0 || data[0] != profileVersion {
-		return fault("it is of another version: train the model again")
-	}
-	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[1:])), mostProfile+1))
-	if err != nil {
-		return fault("%w", err)
-	}
-	if len(text) > mostProfile {
-		return fault("it unpacks to more than %d bytes", mostProfile)
-	}
 	var f profileFile
-	if err := json.Unmarshal(text, &f); err != nil {
+	if err := unpack(data, profileVersion, &f); err != nil {
 		return fault("%w", err)
 	}
 	p := &f.Profile
