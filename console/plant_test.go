@@ -94,6 +94,29 @@ func (c *cabinet) Evaluate(context.Context, EvaluationAsk) (any, error) {
 	return nil, errors.New("there is nothing to compare them by")
 }
 
+// came is what a plant's predictions came to.
+func came(sql string) [][]any {
+	now := time.Now()
+	switch sql {
+	case truthMarks:
+		return [][]any{{"40", "900", "3400"}}
+	case newestDay:
+		return [][]any{{now.Unix()}}
+	case accuracyByDay:
+		return [][]any{{"3f9a1c77b2e0", now.Add(-24 * time.Hour).UnixMilli(), int64(400), int64(12), int64(0), .08, .03, 14.2, 9.1, nil, nil, nil, nil, nil},
+			{"3f9a1c77b2e0", now.UnixMilli(), int64(500), int64(14), int64(0), .09, .04, 15.0, 9.8, nil, nil, nil, nil, nil}}
+	case labelLags:
+		return [][]any{{"failure", int64(40), 3600., 86400.}}
+	case labelCoverages:
+		return [][]any{{"3f9a1c77b2e0", int64(3400), int64(900), int64(40)}}
+	case labelConflicts:
+		return [][]any{{"c-7", now.UnixMicro(), int64(0), "failure", "ann", "the seal", now.UnixMicro(), []float64{0, 0, 0, 0}}}
+	case unlabelledWindows:
+		return [][]any{{"uncertain", "c-7", now.Add(-time.Hour).UnixMicro(), now.UnixMicro(), .48, 31., "3f9a1c77b2e0", "", "", ""}}
+	}
+	return nil
+}
+
 // film shows frames of a dock, one a second or so, with a box that moves.
 func (a *appliance) film(n int) {
 	picture := image.NewRGBA(image.Rect(0, 0, 320, 180))

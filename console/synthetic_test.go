@@ -331,6 +331,9 @@ func (a *appliance) QueryParams(ctx context.Context, sql string, params map[stri
 	case newestScores, recentRisks, assetNewest, assetSpan, assetRows, assetRowsThinned, assetScores, assetScoresThinned:
 		return table("a", "b", "c"), nil
 	}
+	if rows = came(sql); rows != nil {
+		return table("truth"), nil
+	}
 	if params != nil || sql == driftPipelines { // a question of a page that has little to tell here
 		return (&panelStore{}).QueryParams(ctx, sql, params, limit)
 	}
