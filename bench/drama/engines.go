@@ -57,7 +57,7 @@ func (p *plan) retired() int {
 	return 60
 }
 
-// config is the appliance's configuration: a small network, and stages of the loop that are as short as the play's clock. All else is the default.
+// config is the appliance's configuration: a small network, and stages of the loop that are as short as the play's clock; compute decides nothing. All else is the default.
 func (p *plan) config() string {
 	network := "hidden: 24, layers: 1, epochs: 5"
 	if p.short {
@@ -81,6 +81,7 @@ pipelines:
       cooldown: 30m
       fresh: 40
       fallback: refuse
+      gate: {cost: 20} # networks as small as these cost so little that what else a machine does weighs more
       shadow: {windows: 300, outcomes: 4, patience: 5m}
       canary: {percent: 30, assets: 8, patience: 5m}
       watch: {for: 5m, assets: 8}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -153,17 +152,20 @@ func (cost *Cost) time(ctx context.Context, c *Config, one, many func(i int) err
 	if c.Energy != nil {
 		joules, measured = c.Energy()
 	}
-	before := threadTime()
-	for i := range runs {
+	spent := make([]time.Duration, runs)
+	for i := range spent {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		before := threadTime()
 		if err := many(i); err != nil {
 			return err
 		}
+		spent[i] = threadTime() - before
 	}
 	million := 1e6 / float64(runs*at)
-	cost.CPUSeconds = Number((threadTime() - before).Seconds() * million)
+	slices.Sort(spent)
+	cost.CPUSeconds = Number(spent[runs/2].Seconds() / float64(at) * 1e6) // the median: the first run grows the arena, and what else the machine does makes some dear
 	if measured {
 		if now, ok := c.Energy(); ok && now > joules {
 			cost.Joules = Number((now - joules) * million)
@@ -174,11 +176,11 @@ func (cost *Cost) time(ctx context.Context, c *Config, one, many func(i int) err
 
 // threadTime returns what the calling thread has spent.
 func threadTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
 		return 0
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(t.Nano())
 }
 
 // RAPL returns a meter of the processors' energy as Linux's powercap tells it (Documentation/power/powercap/powercap.rst); nil where it cannot be read: most kernels let only root do so.
