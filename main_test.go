@@ -349,6 +349,16 @@ func (p *program) detects(t *testing.T) {
 	if n := p.number(t, "SELECT uniqExact(version) + 10 * any(version = '"+v.Model+"') FROM andon.scores WHERE pipeline = 'machine-surprise'"); n != 11 {
 		t.Errorf("its scores are not of %s alone: %v", v.Model, n)
 	}
+	res, err := http.Get("http://" + a.Console + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text := new(bytes.Buffer)
+	_, _ = text.ReadFrom(res.Body)
+	if _, n, _ := strings.Cut(text.String(), "andon_detector_scores_total{pipeline=\"machine-surprise\"} "); n == "" || n[0] == '0' {
+		t.Error("its scores are not counted")
+	}
 	file := filepath.Join(t.TempDir(), "m.onnx")
 	if err := os.WriteFile(file, []byte("any"), 0o600); err != nil {
 		t.Fatal(err)

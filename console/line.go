@@ -138,12 +138,12 @@ func (s *sampler) sample(now *scrape, pipelines []Pipeline) []byte {
 			rate("andon_features_rows_total", p.Name, "late", "future", "ancient"),
 			rate("andon_features_rows_total", p.Name, "duplicate"),
 			rate("andon_features_windows_total", p.Name),
-			rate("andon_scorer_scores_total", p.Name),
+			rate("andon_scorer_scores_total", p.Name)+rate("andon_detector_scores_total", p.Name),
 			latency.quantile(0.5),
 			latency.quantile(0.99),
 			now.sum("andon_features_assets", p.Name),
 			now.sum("andon_ingest_records_total", p.Name),
-			now.sum("andon_scorer_scores_total", p.Name),
+			now.sum("andon_scorer_scores_total", p.Name)+now.sum("andon_detector_scores_total", p.Name),
 			now.dead(p.Name),
 		)
 	}

@@ -17,6 +17,7 @@ func (p *Pipeline) detect(b *event.Batch, row *event.Row, w *features.Window, d 
 	}
 	p.block.Scores = append(p.block.Scores, s)
 	p.version = s.Version
+	p.line.meters.said.Inc()
 	p.line.meters.latency.Observe(float64(s.Latency) / 1e9)
 }
 

@@ -1,7 +1,7 @@
 // Package processors holds the order of work on a partition's batches: features, scores, the block that is stored, the commit.
 //
 // Metrics: andon_features_rows_total{pipeline,status} (ok, duplicate, late, filtered), andon_features_surplus_rows_total{pipeline},
-// andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_detector_learning_assets{pipeline,partition}, andon_pipeline_folded_rows_total{pipeline},
+// andon_features_windows_total{pipeline}, andon_features_assets{pipeline,partition}, andon_detector_learning_assets{pipeline,partition}, andon_detector_scores_total{pipeline}, andon_pipeline_folded_rows_total{pipeline},
 // andon_pipeline_unfit_windows_total{pipeline}, andon_pipeline_refused_rows_total{pipeline}, andon_pipeline_latency_seconds{pipeline}, andon_pipeline_flush_seconds{pipeline},
 // andon_pipeline_dead_letters_total{pipeline,reason} (malformed, late, future, ancient, refused; every dead letter once, when it is stored),
 // andon_drift_pieces_total{pipeline}, andon_pipeline_shadow_windows_total{pipeline,outcome} (scored, shed, failed), andon_pipeline_snapshots_total{pipeline,outcome} (saved, failed, restored, lost, changed).

@@ -14,6 +14,7 @@ type Metrics struct {
 	windows  *prometheus.CounterVec
 	assets   *prometheus.GaugeVec
 	learning *prometheus.GaugeVec
+	said     *prometheus.CounterVec
 	folded   *prometheus.CounterVec
 	unfit    *prometheus.CounterVec
 	refused  *prometheus.CounterVec
@@ -39,6 +40,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Assets with state."}, []string{"pipeline", "partition"}),
 		learning: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "andon_detector_learning_assets",
 			Help: "Assets without scores yet because the pipeline's detector learns from their first rows."}, []string{"pipeline", "partition"}),
+		said: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_detector_scores_total",
+			Help: "Scores that detectors gave in a model's place."}, pipeline),
 		folded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_folded_rows_total",
 			Help: "Rows read again after a start to get the state back."}, pipeline),
 		unfit: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "andon_pipeline_unfit_windows_total",
@@ -60,7 +63,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to store a block: intent, dead letters and scores to Kafka, rows to the store, commit.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, pipeline),
 	}
-	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.learning, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.pieces, m.latency, m.flushing)
+	reg.MustRegister(m.rows, m.surplus, m.windows, m.assets, m.learning, m.said, m.folded, m.unfit, m.refused, m.letters, m.kept, m.shadows, m.pieces, m.latency, m.flushing)
 	return m
 }
 
@@ -74,7 +77,7 @@ const (
 type meters struct {
 	rows                            [outcomes]prometheus.Counter
 	surplus, windows, folded, unfit prometheus.Counter
-	refused, pieces                 prometheus.Counter
+	refused, pieces, said           prometheus.Counter
 	latency, flushing               prometheus.Observer
 	snapshots                       map[string]prometheus.Counter // by outcome
 	shadows                         [3]prometheus.Counter
@@ -107,7 +110,7 @@ func (m *Metrics) of(pipeline string) meters {
 		surplus: m.surplus.WithLabelValues(pipeline), windows: m.windows.WithLabelValues(pipeline),
 		folded: m.folded.WithLabelValues(pipeline), unfit: m.unfit.WithLabelValues(pipeline), refused: m.refused.WithLabelValues(pipeline),
 		latency: m.latency.WithLabelValues(pipeline), flushing: m.flushing.WithLabelValues(pipeline),
-		snapshots: snapshots, pieces: m.pieces.WithLabelValues(pipeline),
+		snapshots: snapshots, pieces: m.pieces.WithLabelValues(pipeline), said: m.said.WithLabelValues(pipeline),
 		shadows: [...]prometheus.Counter{shadowScored: m.shadows.WithLabelValues(pipeline, "scored"), shadowShed: m.shadows.WithLabelValues(pipeline, "shed"),
 			shadowFailed: m.shadows.WithLabelValues(pipeline, "failed")},
 	}

@@ -114,6 +114,8 @@ export function task(name: string): string {
   if (name === 'remaining-life') return 'Remaining life';
   if (name === 'anomaly') return 'Anomaly';
   if (name === 'score') return 'Score';
+  if (name === 'classification') return 'Classification';
+  if (name === 'detection') return 'Detection';
   if (name === 'aggregate') return 'Window values';
   return name;
 }
