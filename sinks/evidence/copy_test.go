@@ -64,6 +64,12 @@ func (p *pail) set(away bool) {
 	p.mu.Unlock()
 }
 
+func (p *pail) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.puts
+}
+
 func (p *pail) names() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,18 +139,18 @@ func TestCopies(t *testing.T) {
 			}
 		}
 	})
-	before := bucket.puts
+	before := bucket.count()
 	runs(func(s *Store) {
 		time.Sleep(5 * time.Second)
-		if bucket.puts != before {
-			t.Errorf("%d copies were made anew after a restart", bucket.puts-before)
+		if bucket.count() != before {
+			t.Errorf("%d copies were made anew after a restart", bucket.count()-before)
 		}
 		if ok, err := s.Raise(Ref("gate", "c", 3), Fired); !ok || err != nil {
 			t.Error(ok, err)
 		}
 		time.Sleep(5 * time.Second)
-		if bucket.puts != before+1 { // the note alone
-			t.Errorf("%d were put for a frame that was raised", bucket.puts-before)
+		if bucket.count() != before+1 { // the note alone
+			t.Errorf("%d were put for a frame that was raised", bucket.count()-before)
 		}
 	})
 }
