@@ -7,8 +7,19 @@ import (
 	"os"
 
 	"andon/model"
+	"andon/sinks/clickhouse"
 	"andon/sinks/clickhouse/engine"
 )
+
+// named takes the brokers and the ClickHouse that a command line names, if any, in place of the configuration's.
+func (c *Config) named(brokers []string, dsn string) {
+	if len(brokers) > 0 {
+		c.Kafka.Brokers = brokers
+	}
+	if dsn != "" {
+		c.ClickHouse.DSN = clickhouse.Secret(dsn)
+	}
+}
 
 // beside finds brokers and ClickHouse for a process that works beside an appliance: those of the configuration, and where it names none, those of the appliance that runs on the data folder. at is nil where
 // the configuration names a ClickHouse.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -330,6 +331,21 @@ func TestTheLineRuns(t *testing.T) {
 	p.once(t)
 }
 
+// metricsOf reads what an appliance exposes for Prometheus.
+func metricsOf(t *testing.T, address string) string {
+	t.Helper()
+	res, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // detects finds the pipeline with a detector in the status, under the version that its scores have, and a model refused that nobody would ask.
 func (p *program) detects(t *testing.T) {
 	t.Helper()
@@ -349,14 +365,8 @@ func (p *program) detects(t *testing.T) {
 	if n := p.number(t, "SELECT uniqExact(version) + 10 * any(version = '"+v.Model+"') FROM andon.scores WHERE pipeline = 'machine-surprise'"); n != 11 {
 		t.Errorf("its scores are not of %s alone: %v", v.Model, n)
 	}
-	res, err := http.Get("http://" + a.Console + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text := new(bytes.Buffer)
-	_, _ = text.ReadFrom(res.Body)
-	if _, n, _ := strings.Cut(text.String(), "andon_detector_scores_total{pipeline=\"machine-surprise\"} "); n == "" || n[0] == '0' {
+	text := metricsOf(t, a.Console)
+	if _, n, _ := strings.Cut(text, "andon_detector_scores_total{pipeline=\"machine-surprise\"} "); n == "" || n[0] == '0' {
 		t.Error("its scores are not counted")
 	}
 	file := filepath.Join(t.TempDir(), "m.onnx")
@@ -634,13 +644,7 @@ pipelines:
 	if n := len(copies); n != 10 || copies[6].Key != nil && copies[6].Value != nil {
 		t.Errorf("%d records; the tombstone came back as %v", n, copies[6])
 	}
-	res, err := http.Get("http://" + a.Console + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text := new(bytes.Buffer)
-	_, _ = text.ReadFrom(res.Body)
-	has("the metrics", text.String(), `andon_kafka_replayed_total{outcome="sent",pipeline="pumps"} 6`, `andon_kafka_replayed_total{outcome="failed",pipeline="pumps"} 3`,
+	text := metricsOf(t, a.Console)
+	has("the metrics", text, `andon_kafka_replayed_total{outcome="sent",pipeline="pumps"} 6`, `andon_kafka_replayed_total{outcome="failed",pipeline="pumps"} 3`,
 		`andon_pipeline_dead_letters_total{pipeline="pumps",reason="malformed"} 6`, `andon_pipeline_dead_letters_total{pipeline="labels",reason="malformed"} 1`)
 }

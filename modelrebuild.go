@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"andon/model/ort"
-	"andon/sinks/clickhouse"
 	"andon/trainer"
 	"andon/trainer/fit"
 )
@@ -42,11 +41,7 @@ type rebuilt struct {
 }
 
 func (c *modelRebuild) Run(t *talk) error {
-	cfg, err := c.load(func(cfg *Config) {
-		if c.ClickHouse != "" {
-			cfg.ClickHouse.DSN = clickhouse.Secret(c.ClickHouse)
-		}
-	})
+	cfg, err := c.load(func(cfg *Config) { cfg.named(nil, c.ClickHouse) })
 	if err != nil {
 		return err
 	}

@@ -57,14 +57,7 @@ func (c *replayCommand) rescore(t *talk) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return usage(err)
 	}
-	cfg, err := c.load(func(cfg *Config) {
-		if len(c.Kafka) > 0 {
-			cfg.Kafka.Brokers = c.Kafka
-		}
-		if c.ClickHouse != "" {
-			cfg.ClickHouse.DSN = clickhouse.Secret(c.ClickHouse)
-		}
-	})
+	cfg, err := c.load(func(cfg *Config) { cfg.named(c.Kafka, c.ClickHouse) })
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"andon/ingest"
 	"andon/model/ort"
 	"andon/scorer/gpu"
-	"andon/sinks/clickhouse"
 	"andon/trainer"
 )
 
@@ -41,14 +40,7 @@ configuration it needs kafka, clickhouse and topics, and for frames evidence.dir
 }
 
 func (c *trainerCommand) Run(t *talk) error {
-	cfg, err := c.load(func(cfg *Config) {
-		if len(c.Kafka) > 0 {
-			cfg.Kafka.Brokers = c.Kafka
-		}
-		if c.ClickHouse != "" {
-			cfg.ClickHouse.DSN = clickhouse.Secret(c.ClickHouse)
-		}
-	})
+	cfg, err := c.load(func(cfg *Config) { cfg.named(c.Kafka, c.ClickHouse) })
 	if err != nil {
 		return err
 	}

@@ -80,12 +80,7 @@ func (c *upCommand) Run(t *talk) error {
 		if c.KafkaListen != "" {
 			cfg.Broker.Listen = c.KafkaListen
 		}
-		if len(c.Kafka) > 0 {
-			cfg.Kafka.Brokers = c.Kafka
-		}
-		if c.ClickHouse != "" {
-			cfg.ClickHouse.DSN = clickhouse.Secret(c.ClickHouse)
-		}
+		cfg.named(c.Kafka, c.ClickHouse)
 	})
 	if err != nil {
 		return err
